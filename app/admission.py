@@ -84,6 +84,7 @@ class ScraperAdmission(Admission):
         await guard_of(request).admit_scraper(request, secret)
 
 
+participant = Depends(Admission(Role.PARTICIPANT))
 reader = Depends(Admission(Role.READER))
 writer = Depends(Admission(Role.WRITER))
 admin = Depends(Admission(Role.ADMIN))

@@ -24,9 +24,10 @@ def create(
         str, typer.Argument(help="Name of the key's owner; shown in lists, not secret.")
     ],
     role: Annotated[
-        Literal["reader", "writer", "admin"],
+        Literal["participant", "reader", "writer", "admin"],
         typer.Option(
-            help="reader: queries, cases, ratings. writer: also changes cases. admin: everything."
+            help="participant: reader studies alone. reader: also queries, cases, ratings. writer: "
+            "also changes cases. admin: everything."
         ),
     ],
     source: Annotated[

@@ -83,8 +83,9 @@ def evaluate(
     """Measure how good both explanations are, with chance beside every figure.
 
     Images of DATA are queried against the indexed cases of the same data set, never their own
-    patient's. Killed and started again with the same arguments, it resumes. Exits with 1 where
-    the maps do not depend on the network, or probabilities are worse than without calibration.
+    patient's, by the network that made the index. Killed and started again with the same arguments,
+    it resumes. Exits with 1 where the maps do not depend on the network, or probabilities are worse
+    than without calibration.
 
     Examples:
         xemplar index nih14 --split train --store archive
@@ -104,6 +105,7 @@ def evaluate(
     from xemplar.data.datasets import identity_domains, source_names
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.model.encoder import open_encoder
+    from xemplar.retrieval.snapshot import live_checkpoint
 
     from .loading import EvaluationSource
 
@@ -112,7 +114,8 @@ def evaluate(
     (domain,) = identity_domains([data], patients or ())
     dataset = dataset_of(data, table, columns, unknown_findings, name, domain)
     evaluated = EvaluationSource(dataset, Store(store, index_url), database, boxes)
-    encoder = open_encoder(load(checkpoint or default_checkpoint()))
+    path = checkpoint or live_checkpoint(evaluated.store, default_checkpoint())
+    encoder = open_encoder(load(path))
     try:
         with bars() as on_progress:
             outcome = run(

@@ -70,7 +70,8 @@ class IndexChoices:
     """Indexing.
 
     Attributes:
-        checkpoint: file of the network; empty for the shipped one, or the trained one.
+        checkpoint: file of the network, or of the weights that a training begins with; empty for
+            the shipped one, or the weights of the training's recipe.
         splits: that cases are found in.
         options: further ones of ``xemplar index``, as typed.
     """

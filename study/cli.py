@@ -51,7 +51,11 @@ def study(
     recipe: Annotated[str, typer.Option(help="Recipe of the training.")] = "poster",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Network, if not the shipped one.", exists=True, dir_okay=False),
+        typer.Option(
+            help="Network, if not the shipped one; with --train, the weights that it begins with.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     source: SourcesOption = None,
     patients: PatientsOption = None,
@@ -152,18 +156,23 @@ def _begun(chosen: Choices, place: "Place") -> "Inspection":
     """Inspect the data and refuse what cannot succeed; nothing long has begun then.
 
     Raises:
+        ConfigurationError: packages are missing.
         DatasetError: with all reasons.
     """
     from xemplar.archive.artefact import write_file
     from xemplar.data.findings import NIH14, UnknownFindings
     from xemplar.data.splits import PatientSplit
-    from xemplar.errors import DatasetError
+    from xemplar.errors import ConfigurationError, DatasetError
     from xemplar.model.checkpoint import default_checkpoint, load
 
     from .inspection import inspect
     from .page import inspection_page
-    from .requirements import cautions, refusals
+    from .requirements import cautions, missing_extras, refusals
 
+    if extras := missing_extras(chosen):
+        raise ConfigurationError(
+            f"a study like this needs more packages: pip install 'xemplar[{','.join(extras)}]'"
+        )
     data, split = chosen.data, chosen.split
     path = Path(chosen.index.checkpoint) if chosen.index.checkpoint else default_checkpoint()
     card = load(path).card

@@ -114,17 +114,36 @@ def inspect(
     if out is not None:
         write_file(out, inspection_page(seen).encode())
         Console(soft_wrap=True, highlight=False).print(f"written: {plain(out)}")
-    words = [str(folder) for folder in folders]
-    if all(folder.dataset for folder in seen.folders):
-        readable = all(folder.suggestion is None for folder in seen.folders)
-        if not readable:
-            name_next("inspect", *words, "--fix-columns")
-        else:
-            name_next("study", *words, "--out", "my-study")
-        return
-    if any(folder.suggestion for folder in seen.folders):
-        name_next("inspect", *words, "--fix-columns")
-    raise typer.Exit(1)
+    _name_next(seen)
+    if not all(folder.dataset for folder in seen.folders):
+        raise typer.Exit(1)
+
+
+def _name_next(seen: "Inspection") -> None:
+    """Name the command that follows, and what is to be done before."""
+    from xemplar.data.datasets.mapping import MAPPING
+
+    from .choices import Choices, DataChoices
+    from .requirements import missing_extras
+
+    words = [str(folder.root) for folder in seen.folders]
+    unmapped = [str(folder.root) for folder in seen.folders if folder.suggestion]
+    if unmapped:
+        return name_next("inspect", *unmapped, "--fix-columns")
+    unusable = [folder for folder in seen.folders if folder.refusal or folder.faults]
+    if unusable:
+        table = unusable[0].root / MAPPING if unusable[0].is_mapped else "the table"
+        _say(f"Correct {table} as said above; then")
+        return name_next("inspect", *words)
+    if not all(folder.dataset and folder.dataset.tables for folder in seen.folders):
+        return name_next("index", *words, "--store", "archive")
+    if extras := missing_extras(Choices(DataChoices(tuple(words), tuple(words), tuple(words)))):
+        _say(f"A study needs more packages: pip install 'xemplar[{','.join(extras)}]'; then")
+    return name_next("study", *words, "--out", "my-study")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(plain(text))
 
 
 def _fix(folder: Path) -> None:
@@ -143,13 +162,8 @@ def _fix(folder: Path) -> None:
     if file.exists():
         raise DatasetError(f"{file} is there already; correct it, or remove it first")
     suggestion = suggestion_for(folder)
-    if suggestion is None:
-        raise DatasetError(
-            f"no CSV or TSV file of {folder} has a column that names its images; name the columns "
-            "with --columns, or leave the table out"
-        )
     write_file(file, mapping_text(suggestion.mapping, suggestion.similar).encode())
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"written: {plain(file)}")
+    _say(f"written: {file}; read it, and correct it where it is wrong")
 
 
 def _print(seen: "Inspection") -> None:

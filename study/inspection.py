@@ -10,8 +10,10 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+from xemplar.data.csv_table import READABLE
 from xemplar.data.datasets import TEST, TRAIN, VAL, Dataset, DatasetImage, open_dataset
 from xemplar.data.datasets.discovery import FolderContents, scan_folder
+from xemplar.data.datasets.mapping import MAPPING
 from xemplar.data.datasets.suggestion import Suggestion, suggest_mapping
 from xemplar.data.findings import UnknownFindings
 from xemplar.data.splits import PatientSplit, patient_key
@@ -19,8 +21,6 @@ from xemplar.errors import DatasetError
 
 from .files import FileFacts, copies, read_facts
 from .pictures import NearDuplicate, Picture, near_duplicates, read_pictures, spread
-
-READABLE_TABLES = frozenset({".csv", ".tsv", ".tab"})
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
@@ -33,9 +33,10 @@ class Folder:
     Attributes:
         root: the folder.
         contents: its files.
-        dataset: as index would read it; None if it would not.
+        dataset: as index would read it, or would by the suggestion; None if it would not.
         refusal: why index would not read it; empty if it would.
         suggestion: how its table may be read, where it is not read as it is.
+        faults: why tables cannot be read; may quote them.
     """
 
     root: Path
@@ -43,6 +44,12 @@ class Folder:
     dataset: Dataset | None
     refusal: str
     suggestion: Suggestion | None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def is_mapped(self) -> bool:
+        """True where a person has to correct the folder's ``columns.toml``, if anything."""
+        return (self.root / MAPPING).is_file()
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,17 +245,37 @@ def _folder(
         )
     except DatasetError as error:
         refusal = str(error)
-    suggestion = None
-    if table is None and not columns and (dataset is None or not dataset.tables):
-        suggestion = _suggestion(root, contents.tables)
-    return Folder(root, contents, dataset, refusal, suggestion)
+    suggestion: Suggestion | None = None
+    faults: tuple[str, ...] = ()
+    is_mapped = table is not None or columns or (root / MAPPING).is_file()
+    if not is_mapped and (dataset is None or not dataset.tables):
+        suggestion, faults = _suggestion(root, contents.tables)
+        if suggestion is not None and not refusal:
+            dataset = _as_suggested(root, name, domain, suggestion) or dataset
+    return Folder(root, contents, dataset, refusal, suggestion, faults)
 
 
-def suggestion_for(root: Path) -> Suggestion | None:
+def _as_suggested(
+    root: Path, name: str, domain: str | None, suggestion: Suggestion
+) -> Dataset | None:
+    """Read a folder as it would be by a suggestion, so that counts mean something."""
+    try:
+        return open_dataset(
+            root,
+            name,
+            mapping=suggestion.mapping,
+            unknown_findings=UnknownFindings.DROP,  # they may be anything, also names
+            patients=domain,
+        )
+    except DatasetError:  # the mapping has to be corrected first: then it says why
+        return None
+
+
+def suggestion_for(root: Path) -> Suggestion:
     """Suggest how the table of a folder is read that is not read as it is.
 
     Raises:
-        DatasetError: it is read as it is.
+        DatasetError: it is read as it is, or no table names images.
     """
     try:
         tables = open_dataset(root).tables
@@ -256,20 +283,32 @@ def suggestion_for(root: Path) -> Suggestion | None:
         tables = ()
     if tables:
         raise DatasetError(f"{tables[0].file} is read as it is; no columns are to be fixed")
-    return _suggestion(root, scan_folder(root).tables)
+    found, faults = _suggestion(root, scan_folder(root).tables)
+    if found is None:
+        told = f" ({'; '.join(faults)})" if faults else ""
+        raise DatasetError(
+            f"no table (CSV, TSV, XLSX) of {root} has a column that names its images{told}; name "
+            "the columns with --columns, or leave the table out"
+        )
+    return found
 
 
-def _suggestion(root: Path, tables: Sequence[Path]) -> Suggestion | None:
-    """Suggest how the table that maps most columns is read; None if none names images."""
-    found = []
+def _suggestion(root: Path, tables: Sequence[Path]) -> tuple[Suggestion | None, tuple[str, ...]]:
+    """Suggest how the table that maps most columns is read; say why others cannot be.
+
+    Returns:
+        None if no table names images; and the reasons.
+    """
+    found, faults = [], []
     for table in tables:
-        if table.suffix.lower() in READABLE_TABLES:
+        if table.suffix.lower() in READABLE:
             try:
                 found.append(suggest_mapping(root, table))
-            except DatasetError:  # another table may do; the refusal of the folder says why
-                continue
+            except DatasetError as error:  # another table may do
+                faults.append(str(error))
     usable = [one for one in found if one is not None]
-    return max(usable, key=lambda one: len(one.mapping.columns), default=None)
+    best = max(usable, key=lambda one: len(one.mapping.columns), default=None)
+    return best, () if best else tuple(faults)
 
 
 def _pairs(group: Sequence[Path]) -> Iterable[tuple[Path, Path]]:

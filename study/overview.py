@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xemplar.data.csv_table import WORKBOOK
 from xemplar.data.datasets.records import some_of
+from xemplar.data.workbook import OTHER_WORKBOOKS
 
 from .inspection import Folder, Inspection
 
@@ -47,29 +49,34 @@ def overview(seen: Inspection) -> list[Part]:
 def _table(folder: Folder) -> Part:
     """Say which table is read and how, or why none is."""
     dataset, sentences = folder.dataset, list[str]()
-    rows = list[tuple[str, ...]]()
+    rows, details = list[tuple[str, ...]](), [folder.refusal, *folder.faults]
     if folder.refusal:
         sentences.append("Not readable as it is.")
-    if dataset is not None:
+    if dataset is not None and folder.suggestion is None:
         for table in dataset.tables:
-            name, delimiter = table.file.name, DELIMITERS[table.delimiter]
-            sentences.append(f"{name} is read: {table.encoding}, {delimiter} between cells.")
+            cells = f"{table.encoding}, {DELIMITERS[table.delimiter]} between cells"
+            kind = "a workbook" if table.encoding == WORKBOOK else cells
+            sentences.append(f"{table.file.name} is read: {kind}.")
             rows += [(ours, theirs) for ours, theirs in table.columns.items()]
             if table.unused:
                 sentences.append(f"Columns not read: {some_of(list(map(repr, table.unused)))}.")
         if not dataset.tables:
             sentences.append("No table is read: images have no labels, patients or splits.")
         sentences += [f"{note[:1].upper()}{note[1:]}." for note in dataset.notes]
-    workbooks = [t.name for t in folder.contents.tables if t.suffix.lower() in (".xlsx", ".xls")]
+    workbooks = [t.name for t in folder.contents.tables if t.suffix.lower() in OTHER_WORKBOOKS]
     if workbooks and not rows:
-        sentences.append(f"{some_of(workbooks)}: save the sheet as CSV in UTF-8 to have it read.")
+        sentences.append(f"{some_of(workbooks)}: save it as .xlsx or CSV to have it read.")
     if (suggestion := folder.suggestion) is not None:
         mapping = suggestion.mapping
-        sentences.append(f"{mapping.table} can be read; `--fix-columns` writes how:")
+        sentences.append(
+            f"No table is read yet. {mapping.table} can be; `--fix-columns` writes how:"
+        )
+        if dataset is not None and dataset.tables:
+            sentences.append("What follows counts it as if it were read so already.")
         rows = [(ours, theirs) for ours, theirs in mapping.columns.items()]
         sentences += [f"Note: {doubt}." for doubt in suggestion.doubts]
-        sentences += [
-            f"Unknown finding {name!r}; nearest: {near}."
+        details += [
+            f"Unknown finding {name!r}{f'; nearest: {near}' if near else ''}."
             for name, near in list(suggestion.similar.items())[:MOST_SIZES]
         ]
     return Part(
@@ -78,7 +85,7 @@ def _table(folder: Folder) -> Part:
         ("column", "in the table") if rows else (),
         tuple(rows),
         alarming=bool(folder.refusal),
-        details=(folder.refusal,) if folder.refusal else (),
+        details=tuple(filter(None, details)),
     )
 
 

@@ -5,12 +5,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xemplar.data.datasets import TRAIN, VAL, Dataset, DatasetImage
+from xemplar.data.datasets.mapping import MAPPING, read_mapping
 from xemplar.data.splits import patient_key
+from xemplar.data.workbook import is_workbook
 
 from .choices import Choices
 from .inspection import Inspection
 
 OF_EVALUATION = ("torch", "sklearn", "scipy", "jinja2", "matplotlib", "quantus", "pytorch_grad_cam")
+OF_WORKBOOKS = ("openpyxl",)
 OF_TRAINING = ("torch", "torchvision", "tensorboard", "sklearn", "matplotlib")
 
 FEWEST = 16
@@ -19,8 +22,18 @@ FEWEST = 16
 
 def missing_extras(choices: Choices) -> list[str]:
     """Name the extras that a study needs and this installation lacks."""
-    needed = {"evaluate": OF_EVALUATION} | ({"train": OF_TRAINING} if choices.train.run else {})
+    needed: dict[str, tuple[str, ...]] = {"evaluate": OF_EVALUATION}
+    if choices.train.run:
+        needed["train"] = OF_TRAINING
+    if any(_reads_a_workbook(Path(folder)) for folder in choices.data.folders):
+        needed["excel"] = OF_WORKBOOKS
     return [extra for extra, names in needed.items() if not all(map(find_spec, names))]
+
+
+def _reads_a_workbook(folder: Path) -> bool:
+    file = folder / MAPPING
+    table = read_mapping(file).table if file.is_file() else None
+    return table is not None and is_workbook(table)
 
 
 def refusals(choices: Choices, seen: Inspection, findings: Sequence[str]) -> list[str]:
@@ -41,8 +54,6 @@ def refusals(choices: Choices, seen: Inspection, findings: Sequence[str]) -> lis
         "--fix-columns`"
         for root in unread
     ]
-    if extras := missing_extras(choices):
-        found.append(f"a package is missing: pip install 'xemplar[{','.join(extras)}]'")
     if found:
         return found
     datasets = [folder.dataset for folder in seen.folders if folder.dataset]

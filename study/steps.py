@@ -85,7 +85,10 @@ def _train(choices: Choices, place: Place) -> Step:
     split, chosen = choices.split, choices.train
     words: Words = ("train", *_data(choices), "--out", str(place.trained.parent))
     words += ("--split-seed", f"{split.seed}", "--val-share", f"{split.val:g}")
-    words += ("--test-share", f"{split.test:g}", "--recipe", chosen.recipe, *chosen.options)
+    words += ("--test-share", f"{split.test:g}", "--recipe", chosen.recipe)
+    if choices.index.checkpoint:
+        words += ("--initial", choices.index.checkpoint)
+    words += chosen.options  # the last one of an option counts
     return Step("train", words, place.trained)
 
 

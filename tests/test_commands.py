@@ -51,7 +51,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """All that read a store, with arguments that are right."""
 
-WITHOUT_A_STORE = {"demo", "inspect", "openapi", "phantoms", "recalibrate", "study", "train"}
+WITHOUT_A_STORE = {
+    "average",
+    "demo",
+    "inspect",
+    "openapi",
+    "phantoms",
+    "recalibrate",
+    "study",
+    "train",
+}
 
 OF_A_CHECKPOINT = (
     "serve",
@@ -169,6 +178,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "no training data": ("train", "{NOWHERE}", "--out", "{NEW}"),
     "a file for training data": ("train", "{TEXT}", "--out", "{NEW}"),
     "a run in a file": ("train", "{IMAGES}", "--out", "{TEXT}"),
+    "no checkpoint to average": ("average", "{NOWHERE}", "{TEXT}", "{IMAGES}", "--out", "{NEW}"),
+    "a text to average": ("average", "{TEXT}", "{TEXT}", "{IMAGES}", "--out", "{NEW}"),
     "no checkpoint to recalibrate": ("recalibrate", "{NOWHERE}", "{IMAGES}", "--out", "{NEW}"),
     "a text to recalibrate": ("recalibrate", "{TEXT}", "{IMAGES}", "--out", "{NEW}"),
     "a recalibration into a file": ("recalibrate", "{TEXT}", "{IMAGES}", "--out", "{TEXT}"),

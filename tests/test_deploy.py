@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from xemplar_indexer.watch.drift import Drift
 from xemplar_indexer.watch.metrics import DriftMetrics
 from xemplar_pacs.settings import NodeSettings
@@ -75,6 +76,16 @@ def test_prometheus_and_grafana_ask_for_what_the_watch_measures() -> None:
     assert asked
     assert asked <= measured
     assert "watch:9108" in (ROOT / "deploy/prometheus.yml").read_text()
+
+
+def test_each_alert_has_its_condition_among_its_queries() -> None:
+    alerts = yaml.safe_load((ROOT / "deploy/grafana/provisioning/alerting/xemplar.yml").read_text())
+    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
+    assert len({rule["uid"] for rule in rules}) == len(rules) == 2
+    for rule in rules:
+        queries = {query["refId"]: query["model"] for query in rule["data"]}
+        assert {model["refId"] for model in queries.values()} == set(queries)
+        assert queries[rule["condition"]]["expression"] in queries
 
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")

@@ -1,4 +1,4 @@
-"""``xemplar train``, with options that are the fields of `trainer.settings`; ``recalibrate``."""
+"""``xemplar train``, whose options are `trainer.settings`; ``average`` and ``recalibrate``."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,6 +32,15 @@ SourceOption = Annotated[
         metavar="NAME",
         help="Name of a data set, if not its folder's; once for each, in their order.",
     ),
+]
+
+
+DataArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="DATA...", help="Folders of data sets.", exists=True, file_okay=False),
+]
+NewCheckpointOption = Annotated[
+    Path, typer.Option(help="New file for the checkpoint.", callback=new_path)
 ]
 
 
@@ -147,17 +156,66 @@ def _datasets(
     ]
 
 
+def average(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint of a training.", exists=True, dir_okay=False)
+    ],
+    initial: Annotated[
+        Path,
+        typer.Argument(
+            help="Checkpoint that the training began from (--initial).",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    data: DataArgument,
+    out: NewCheckpointOption,
+    share: Annotated[
+        float, typer.Option(help="Share of the first checkpoint, between 0 and 1.")
+    ] = 0.5,
+    source: SourceOption = None,
+    patients: PatientsOption = None,
+    table: TableOption = None,
+    columns: ColumnsOption = None,
+    unknown_findings: UnknownFindingsOption = "refuse",
+) -> None:
+    """Average a checkpoint with the one that its training began from.
+
+    The mean of the weights (WiSE-FT) often keeps what the earlier network knew. Mean activation,
+    projection and probabilities are fitted anew on the data sets' training and validation images.
+    The new checkpoint has another digest, so a store must be reindexed with it.
+
+    Examples:
+        xemplar average runs/b/checkpoint.safetensors a.safetensors nih14 --out c.safetensors
+    """
+    from rich.console import Console
+
+    from xemplar.cli.terminal import bars
+
+    try:
+        from . import averaging, report
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"training needs {error.name}: pip install 'xemplar[train]'"
+        ) from error
+    from xemplar.model.checkpoint import load, save
+
+    datasets = _datasets(data, source, patients, table, columns, unknown_findings)
+    with bars() as on_progress:
+        card, weights = averaging.average(
+            load(checkpoint), load(initial), datasets, share, on_progress
+        )
+    save(out, card, weights)
+    Console().print(report.calibration_table(card))
+    name_next("reindex", "--checkpoint", str(out))
+
+
 def recalibrate(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint whose weights are kept.", exists=True, dir_okay=False)
     ],
-    data: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DATA...", help="Folders of data sets.", exists=True, file_okay=False
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="New file for the checkpoint.", callback=new_path)],
+    data: DataArgument,
+    out: NewCheckpointOption,
     source: SourceOption = None,
     patients: PatientsOption = None,
     table: TableOption = None,

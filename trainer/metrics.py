@@ -112,6 +112,21 @@ def mean_auc(by_finding: dict[str, float]) -> float:
     return float(np.mean(list(by_finding.values())))
 
 
+def metrics_of(outputs: Outputs) -> dict[str, float]:
+    """Computes the metrics that a checkpoint's card holds, by name.
+
+    Raises:
+        DatasetError: no finding has an AUC.
+    """
+    by_finding = auc_by_finding(outputs)
+    return {
+        "val_loss": masked_loss(outputs),
+        "val_accuracy": accuracy(outputs),
+        "val_auc": mean_auc(by_finding),
+        **{f"val_auc/{finding}": auc for finding, auc in by_finding.items()},
+    }
+
+
 def roc(outputs: Outputs, column: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns (false positive rate, true positive rate) of a finding over its known images."""
     truth, logits = outputs.of(column)

@@ -44,7 +44,7 @@ from .initialisation import (
     set_bias_to_prevalence,
 )
 from .label_weights import label_weights, weights_as_drawn
-from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc
+from .metrics import Outputs, accuracy, auc_by_finding, masked_loss, mean_auc, metrics_of
 from .mixup import mixer
 from .notes import notes
 from .projection import fully_labelled, project
@@ -370,12 +370,7 @@ def _record(run: Run, epoch: report.EpochMetrics, outputs: Outputs) -> None:
                 population=population,
                 training=run.described
                 | {"epoch": epoch.epoch, "history": report.history(run.epochs)},
-                metrics={
-                    "val_loss": epoch.val_loss,
-                    "val_accuracy": epoch.val_accuracy,
-                    "val_auc": epoch.val_auc,
-                    **{f"val_auc/{k}": v for k, v in epoch.auc_by_finding.items()},
-                },
+                metrics=metrics_of(outputs),
             ),
             without_reader_heads(weights_of(run.kept), len(run.findings))
             | {MEAN: outputs.mean_activation},

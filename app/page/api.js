@@ -102,6 +102,11 @@ export async function text(path) {
   return persistently(async () => (await fetched(addressOf(path))).text());
 }
 
+/** GET bytes. */
+export async function bytes(path) {
+  return persistently(async () => (await fetched(addressOf(path))).arrayBuffer());
+}
+
 /** Send a change as JSON and return the answer, null if it is empty. A POST is sent only once. */
 export async function send(method, path, body = /** @type {object | undefined} */ (undefined)) {
   const content = { method, body: body && JSON.stringify(body) };
@@ -116,6 +121,11 @@ export async function download(path) {
   const address = URL.createObjectURL(await response.blob());
   h("a", { href: address, download: path }).click();
   URL.revokeObjectURL(address);
+}
+
+/** POST a search by words alone. @param {URLSearchParams} parameters @param {Patience} patience */
+export function sendWords(parameters, { signal, waiting } = {}) {
+  return persistently(async () => (await fetched(addressOf("query", parameters), signal, { method: "POST" })).json(), signal, waiting);
 }
 
 /** POST an image; `progress` receives the share sent so far, which fetch does not report. */

@@ -16,8 +16,9 @@ import { printRecord, saveRecord } from "./record.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
-import { changed, drawn, mend } from "./mend.js";
+import { changed, drawn, mend, remedy } from "./mend.js";
 import { FULL } from "./pane.js";
+import { wordsView } from "./words.js";
 import { workView } from "./work.js";
 
 const THEME = "xemplar-theme";
@@ -30,9 +31,9 @@ const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
 const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
-const withoutQuestion = {
+const withoutImage = {
   ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail),
-  work: () => workView(fail), collection: (place) => collectionView(place, fail),
+  words: (place) => wordsView(place, fail, keep.collect), work: () => workView(fail), collection: (place) => collectionView(place, fail),
 };
 
 let shown = null; // { key, view, answer }: what is on the screen
@@ -81,10 +82,10 @@ async function load(place, key) {
   const { signal } = running;
   look?.leave();
   look = null;
-  if (place.kind in withoutQuestion) {
+  if (place.kind in withoutImage) {
     busy(null);
     shown = { key };
-    main.replaceChildren(withoutQuestion[place.kind](place));
+    main.replaceChildren(withoutImage[place.kind](place));
     scrollTo(0, 0);
     return true;
   }
@@ -193,14 +194,28 @@ async function takeAll(radiographs) {
   }
 }
 
-/** Ask again with the image on the screen changed: by `steps`, or as the reader wants if there are none. */
-async function mendShown(steps) {
+/** Ask again with the image on the screen changed: by the steps that answer a doubt, or as the reader wants. */
+async function mendShown(doubt) {
+  const { answer, place } = shown;
   try {
-    const canvas = await drawn(await picture(shown.answer.image_url, { side: FULL }));
+    const canvas = await drawn(await picture(answer.image_url, { side: FULL }));
+    const steps = remedy(doubt);
     if (steps) take(await changed(canvas, steps), true);
-    else mend(canvas, (image) => take(image, true));
+    else if (doubt === "text") {
+      const { boxes } = await get(`queries/${answer.query_id}/text`);
+      mend(canvas, async (image) => await take(image, true) && place.kind === "image" && await forget(answer.query_id), boxes);
+    } else mend(canvas, (image) => take(image, true));
   } catch (error) {
-    fail(error, () => mendShown(steps));
+    fail(error, () => mendShown(doubt));
+  }
+}
+
+/** Make the service forget a query whose picture may name the patient. */
+async function forget(id) {
+  try {
+    await send("DELETE", `queries/${id}`);
+  } catch (error) {
+    if (error.status !== 404) fail(error, () => forget(id));
   }
 }
 

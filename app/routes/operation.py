@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from xemplar.api import Caller, Health, Readiness, TaskState
 
-from ..admission import DENIED, reader, scraper
+from ..admission import DENIED, participant, scraper
 from ..metrics import MEDIA_TYPE, Metrics
 from ..problems import described
 from ..record import record_of
@@ -53,7 +53,7 @@ async def readyz(request: Request, services: BoundServices) -> Readiness:
     )
 
 
-@router.get("/me", responses=DENIED, dependencies=[reader])
+@router.get("/me", responses=DENIED, dependencies=[participant])
 async def me(request: Request) -> Caller:
     """Describe the caller: its key, role, visible sources, and when the key expires."""
     record = record_of(request)

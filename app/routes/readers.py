@@ -19,16 +19,18 @@ from xemplar.api import (
 from xemplar.api.examples import STUDY_ID
 from xemplar.api.reader_studies import READING_COLUMNS
 from xemplar.catalog import Catalog
+from xemplar.errors import NotFound
 from xemplar.operations.reader_studies import NextReading, ReadingAnswer, StudyReading
 from xemplar.operations.study_plan import StudyPlan
+from xemplar.retrieval import render
 
-from ..admission import admin, reader
+from ..admission import admin, participant
 from ..problems import described
 from ..record import record_of
-from ..service import BoundServices, root_of
-from .common import INVALID, NO_JSON, api_router
+from ..service import BoundServices, Services, root_of
+from .common import INVALID, NO_JSON, PICTURE, Side, api_router, jpeg_response
 
-router = api_router("reader studies", reader)
+router = api_router("reader studies", participant)
 export = api_router("reader studies", admin)
 
 StudyId = Annotated[
@@ -84,10 +86,48 @@ async def next_reading(
         following = studies.next(study_id, rater, record.key)
         if following.film is not None and following.opens_at is None:
             record.shown = (following.film.case_id, *following.cases)
-        return _out(plan, following, services.catalog, root_of(request))
+        at = f"{root_of(request)}/reader-studies/{study_id}/readers/{rater}/readings"
+        return _out(plan, following, services.catalog, at)
 
     record.subject = study_id
     return await services.light.run(work)
+
+
+@router.get(
+    "/reader-studies/{study_id}/readers/{rater}/readings/{number}/image",
+    summary="Get the film of a reader's next reading",
+    response_class=Response,
+    responses=PICTURE | GIVEN,
+)
+async def reading_image(
+    services: BoundServices,
+    study_id: StudyId,
+    rater: ReaderName,
+    number: Number,
+    request: Request,
+    side: Side = 1024,
+) -> Response:
+    """Get the film's image, under an address that does not tell which case it is."""
+    return await _image(request, services, (study_id, rater, number), None, side)
+
+
+@router.get(
+    "/reader-studies/{study_id}/readers/{rater}/readings/{number}/cases/{place}/image",
+    summary="Get a case beside the film of a reader's next reading",
+    response_class=Response,
+    responses=PICTURE | GIVEN,
+)
+async def reading_case_image(
+    services: BoundServices,
+    study_id: StudyId,
+    rater: ReaderName,
+    number: Number,
+    place: Annotated[int, Path(ge=0, le=100, description="Place of the case, from 0.")],
+    request: Request,
+    side: Side = 1024,
+) -> Response:
+    """Get the image of a case beside the film."""
+    return await _image(request, services, (study_id, rater, number), place, side)
 
 
 @router.put(
@@ -141,24 +181,52 @@ async def readings_csv(request: Request, services: BoundServices, study_id: Stud
     )
 
 
-def _out(plan: StudyPlan, following: NextReading, catalog: Catalog, root: str) -> NextReadingOut:
+async def _image(
+    request: Request,
+    services: Services,
+    reading: tuple[str, str, int],
+    place: int | None,
+    side: int,
+) -> Response:
+    """Draw the film of a reader's next reading, or the case at a place beside it."""
+    study_id, rater, number = reading
+    record, retriever = record_of(request), services.retriever
+
+    def work() -> bytes:
+        shown = services.reader_studies.shown(study_id, rater, number, record.key)
+        case_id = shown[0 if place is None else place + 1 :][:1]
+        if not case_id:
+            raise NotFound(f"{len(shown) - 1} cases are beside this film, and none at {place}")
+        record.shown = tuple(case_id)
+        return render.case_image(retriever.media, retriever.indexed(case_id[0]), side)
+
+    return jpeg_response(await services.light.run(work))
+
+
+def _out(plan: StudyPlan, following: NextReading, catalog: Catalog, at: str) -> NextReadingOut:
+    """Describe what is next.
+
+    Args:
+        plan: of the study.
+        following: what is next.
+        catalog: of the cases.
+        at: address of the reader's readings.
+    """
     open_now = following.film is not None and following.opens_at is None
     shown = [catalog.case(case_id) for case_id in following.cases] if open_now else []
-    film = following.film
     return NextReadingOut(
         question=plan.question,
         total=following.total,
         number=following.number,
         session=following.session,
         opens_at=following.opens_at,
-        image_url=f"{root}/cases/{film.case_id}/image" if film and open_now else None,
+        image_url=f"{at}/{following.number}/image" if open_now else None,
         cases=[
             ShownCase(
-                case_id=case.case_id,
-                image_url=f"{root}/cases/{case.case_id}/image",
+                image_url=f"{at}/{following.number}/cases/{place}/image",
                 findings=list(case.findings),
             )
-            for case in shown
+            for place, case in enumerate(shown)
         ],
         ask_trust=plan.ask_trust and bool(shown),
     )

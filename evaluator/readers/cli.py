@@ -13,6 +13,7 @@ from xemplar.cli.terminal import (
     DatabaseOption,
     IndexUrlOption,
     StoreOption,
+    name_next,
     new_path,
     plain,
 )
@@ -138,6 +139,7 @@ def open_study(
     Console(soft_wrap=True, highlight=False).print(
         f"study {study} is open; its readers read at #/readers/{study} of the page"
     )
+    name_next("keys", "create", next(iter(locked.sessions)), "--role", "participant")
 
 
 @readers.command()

@@ -129,7 +129,8 @@ def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient
     audited = {
         *("audit", "search", "cases", "case", "case_image", "case_overlay", "case_evidence"),
         "case_timeline",
-        *("query_image", "query_overlay", "query_evidence", "query_matches", "query_ratings"),
+        *("query_image", "query_values", "query_text", "query_overlay", "query_evidence"),
+        *("query_matches", "query_ratings"),
         *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),
         *("next_reading", "readings_csv"),
         "collection",

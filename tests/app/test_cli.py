@@ -24,6 +24,7 @@ from xemplar.catalog import open_catalog
 from xemplar.cli.environment import THREADS
 from xemplar.data.findings import NIH14
 from xemplar.model.checkpoint import keep, load, save
+from xemplar.reports.report import StoredReport
 
 IMAGE = encoded(drawn_image(50, 300, 240))
 
@@ -256,6 +257,35 @@ def test_query_shows_a_person_the_ranked_cases(
     for near in ask(client, IMAGE)["neighbours"]:
         assert near["case_id"] in out
     assert "Research use, not for diagnosis." in out
+
+
+def test_query_finds_cases_by_words_without_an_image(run: Any, copy: Path) -> None:
+    with open_catalog(Store(copy).database_url) as catalog:
+        one = catalog.cases([2])[2]
+        catalog.reports.put({one.image_sha256: StoredReport("Left effusion.")})
+    found = run("query", "--store", copy, "--text", "effusion of kowalski", "--json")[1]
+    answer = json.loads(found)
+    assert [near["case_id"] for near in answer["neighbours"]] == [one.case_id]
+    assert "query_id" not in answer
+    table = run("query", "--store", copy, "--text", "effusion of kowalski")[1]
+    assert one.case_id in table
+    assert "kowalski" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "an image, or words in text"),
+        (["--text", "effusion", "--finding", "Mass"], "finding cannot be used without an image"),
+        (["--text", "effusion", "--pictures", "new"], "--pictures needs an image"),
+    ],
+)
+def test_a_query_without_an_image_says_what_it_lacks(
+    run: Any, copy: Path, options: list[str], message: str
+) -> None:
+    status, _, said = run("query", "--store", copy, *options)
+    assert status != 0
+    assert message in said
 
 
 def test_query_says_that_the_image_is_in_the_archive(

@@ -68,11 +68,15 @@ def test_a_reader_sees_film_and_cases_but_neither_truth_nor_arm(
     own_client: TestClient, plan: StudyPlan, path: str
 ) -> None:
     found = own_client.get(f"{path}/next").json()
-    assert found["image_url"] == f"/cases/{plan.films[0].case_id}/image"
-    assert own_client.get(found["image_url"]).status_code == 200
     (shown,) = found["cases"]
-    assert shown["case_id"] == plan.films[0].cases["wrong"][0]
-    assert own_client.get(shown["image_url"]).status_code == 200
+    film = plan.films[0]
+    for url, case_id in (
+        (found["image_url"], film.case_id),
+        (shown["image_url"], film.cases["wrong"][0]),
+    ):
+        image = own_client.get(url, params={"side": 64})
+        assert image.content == own_client.get(f"/cases/{case_id}/image?side=64").content
+        assert case_id not in str(found)
     assert (found["number"], found["total"], found["ask_trust"]) == (0, 2, True)
     told = str(found)
     assert "wrong" not in told
@@ -90,6 +94,27 @@ def test_an_answer_leads_to_the_next_film_and_is_never_changed(
     assert (following["number"], following["cases"], following["ask_trust"]) == (1, [], False)
     assert own_client.put(f"{path}/readings/1", json=SAID).status_code == 204
     assert own_client.get(f"{path}/next").json()["number"] is None
+
+
+def test_no_image_but_the_next_readings_is_shown(own_client: TestClient, path: str) -> None:
+    problem(own_client.get(f"{path}/readings/1/image"), 409, "ReadingGiven")
+    problem(own_client.get(f"{path}/readings/0/cases/1/image"), 404, "NotFound")
+
+
+def test_a_participants_key_reads_studies_and_nothing_else(
+    own: SmallStore, keys: Keys, plan: StudyPlan, path: str
+) -> None:
+    mine = bearer(keys.create("one", Role.PARTICIPANT)[1])
+    settings = ServiceSettings(
+        store=own.store.root, checkpoint=own.checkpoint, precision=Precision.FLOAT32
+    )
+    with TestClient(create_app(settings, open_retriever(settings)), headers=mine) as client:
+        assert client.get("/me").json()["role"] == "participant"
+        assert client.get(client.get(f"{path}/next").json()["image_url"]).status_code == 200
+        film = plan.films[0].case_id
+        for closed in (f"/cases/{film}", f"/cases/{film}/image", "/cases", "/queries"):
+            problem(client.get(closed), 403, "Forbidden")
+        assert client.post("/query", files={"image": b""}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -132,6 +157,8 @@ def test_the_client_reads_and_exports_a_study(own_client: TestClient, plan: Stud
         (study,) = client.reader_studies()
         following = client.next_reading(study.study_id, "ada")
         assert following.number == 0
+        film = client.reading_image(study.study_id, "ada", 0)
+        assert film != client.reading_case_image(study.study_id, "ada", 0, 0)
         said = ReadingIn(confidence=80, trust=20, seconds=12.5)
         client.put_reading(study.study_id, "ada", 0, said)
         rows = list(csv.reader(client.readings_csv(study.study_id).splitlines()))

@@ -10,6 +10,8 @@ from xemplar.operations.keys import Keys, Role
 
 OPEN = {"healthz", "readyz", "metrics"}  # metrics on a loopback address
 WRITERS = {"put_case", "change_case", "remove_case"}
+PARTICIPANTS = {"me", "reader_studies", "next_reading", "put_reading"}
+PARTICIPANTS |= {"reading_image", "reading_case_image"}
 ADMINS = {
     *("reindex", "jobs", "job", "cancel_job", "index_generations", "publish_generation"),
     *("keys", "create_key", "revoke_key", "audit", "errors", "ratings_csv"),
@@ -38,6 +40,8 @@ def needed(operation: str) -> Role | None:
         return None
     if operation in ADMINS:
         return Role.ADMIN
+    if operation in PARTICIPANTS:
+        return Role.PARTICIPANT
     return Role.WRITER if operation in WRITERS else Role.READER
 
 
@@ -61,4 +65,4 @@ def test_each_operation_lets_in_whom_it_should(service: Service, secrets: dict[s
                 problem(answer, 403, "Forbidden")
             else:
                 assert answer.status_code not in (401, 403), who
-    assert seen >= OPEN | WRITERS | ADMINS
+    assert seen >= OPEN | PARTICIPANTS | WRITERS | ADMINS

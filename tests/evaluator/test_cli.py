@@ -11,6 +11,7 @@ from xemplar_evaluator.section import Section
 
 from tests.evaluator.conftest import Phantoms
 from xemplar.errors import NothingIndexed
+from xemplar.model.checkpoint import keep
 
 LINE = typer.Typer()
 LINE.command()(evaluate)
@@ -30,6 +31,15 @@ def test_one_study_writes_a_report_and_says_where(words: list[str], tmp_path: Pa
     assert result.exit_code == 0, result.output
     assert "report.html" in result.stdout
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_the_network_is_the_one_that_made_the_index(
+    words: list[str], phantoms: Phantoms, tiny_checkpoint: Path
+) -> None:
+    keep(tiny_checkpoint, phantoms.source.store)
+    place = words.index("--checkpoint")
+    result = CliRunner().invoke(LINE, ["classification", *words[:place], *words[place + 2 :]])
+    assert result.exit_code == 0, result.output
 
 
 def test_a_data_set_is_asked_for_under_the_name_that_it_was_indexed_as(

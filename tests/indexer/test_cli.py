@@ -275,7 +275,7 @@ def test_columns_of_another_table_are_named(call, tmp_path: Path) -> None:  # ty
     columns = 'file=Image Index,findings="Labels, final"'
     assert "3 images embedded" in call("index", folder, "--columns", columns).stdout
     (folder / "other.csv").touch()
-    with pytest.raises(DatasetError, match=r"holds 2 CSV or TSV files: .*--table"):
+    with pytest.raises(DatasetError, match=r"holds 2 tables .*--table"):
         call("index", folder, "--columns", columns)
     for named in (table, table.name):
         again = call("index", folder, "--columns", columns, "--table", named)
@@ -379,6 +379,15 @@ def test_a_measured_calibration_is_published_and_kept_by_later_generations(  # t
     store = Store(tmp_path / "store")
     assert [m.calibration for m in all_generations(store)] == [None, curve, curve]
     assert [m.count for m in all_generations(store)] == [3, 3, 7]
+
+
+def test_the_index_is_calibrated_on_its_own_cases(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("phantoms", tmp_path / "phantoms", "--count", 14, "--size", 128)
+    call("index", tmp_path / "phantoms")
+    assert "is live, calibrated" in call("generations", "calibrate").stdout
+    measured = all_generations(Store(tmp_path / "store"))[-1].calibration
+    assert measured is not None
+    assert (measured.source, measured.images) == ("phantoms", 14)
 
 
 def test_a_calibration_that_cannot_be_used_changes_nothing(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

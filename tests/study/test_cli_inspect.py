@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from openpyxl import Workbook
 from typer.testing import CliRunner, Result
 from xemplar_study.cli_inspect import inspect
 
@@ -63,6 +64,52 @@ def test_a_table_that_names_no_images_cannot_be_fixed(odd: Path, content: str) -
     result = run(odd, "--fix-columns")
     assert isinstance(result.exception, DatasetError)
     assert "has a column that names its images" in str(result.exception)
+
+
+def test_an_unknown_finding_leads_to_its_line_in_the_mapping(odd: Path) -> None:
+    table = odd / "Export Röntgen.csv"
+    table.write_text(table.read_text("utf-8-sig").replace("Pneumonie", "Stauung"), "utf-8")
+    result = run(odd, "--fix-columns")
+    assert result.exit_code == 1
+    assert "'Stauung'" in result.stdout
+    mapping = odd / "columns.toml"
+    assert f"Correct {mapping} as said above" in result.stderr
+    assert "next: xemplar inspect" in result.stderr
+    assert "--fix-columns" not in result.stderr.partition("next:")[2]
+    mapping.write_text(mapping.read_text().replace('# "Stauung" = ""', '"Stauung" = "Edema"'))
+    result = run(odd)
+    assert result.exit_code == 0, result.output
+    assert "next: xemplar study" in result.stderr
+
+
+def test_a_workbook_is_read_as_a_table_of_text(odd: Path) -> None:
+    rows = [line.split(";") for line in (odd / "Export Röntgen.csv").read_text().splitlines()[1:]]
+    (odd / "Export Röntgen.csv").unlink()
+    book = Workbook()
+    for row in rows:
+        cells = [*row[:6], ";".join(row[6:])]
+        book.active.append([cell.strip('"') for cell in cells])
+    book.save(odd / "Export.xlsx")
+    result = run(odd, "--fix-columns")
+    assert result.exit_code == 0, result.output
+    assert "Export.xlsx is read: a workbook." in result.stdout
+    assert open_dataset(odd).images[0].patient == "P0"
+
+
+def test_a_table_that_cannot_be_used_is_named_with_the_reason(odd: Path) -> None:
+    (odd / "Export Röntgen.csv").unlink()
+    book = Workbook()
+    for row in (["Export of the ward"], ["image", "patient", "view", "findings"], list("abcd")):
+        book.active.append(row)
+    book.save(odd / "Export.xlsx")
+    result = run(odd)
+    assert "names 1 of 4 columns, as a title or merged cells do" in result.stdout
+    assert "Correct the table as said above" in result.stderr
+
+
+def test_images_without_a_table_can_be_indexed_and_not_studied(odd: Path) -> None:
+    (odd / "Export Röntgen.csv").unlink()
+    assert "next: xemplar index" in run(odd).stderr
 
 
 def test_it_exits_with_1_where_index_would_refuse(tmp_path: Path) -> None:

@@ -67,8 +67,9 @@ def test_an_unknown_table_is_not_read_and_a_mapping_is_suggested(odd: Path) -> N
     }
     assert suggestion.mapping.separator == ";"
     text = told(seen)
-    assert "No table is read" in text
-    assert "Export Röntgen.csv can be read; `--fix-columns` writes how:" in text
+    assert "No table is read yet. Export Röntgen.csv can be; `--fix-columns` writes how:" in text
+    assert "40 of 40 images are known to be frontal." in text
+    assert "20 patients." in text
 
 
 def test_copies_are_found_byte_for_byte_and_in_other_formats_across_splits(

@@ -7,7 +7,7 @@ import pytest
 from xemplar_study import requirements
 from xemplar_study.choices import Choices, DataChoices, EvaluationChoices, TrainChoices
 from xemplar_study.inspection import Inspection, inspect
-from xemplar_study.requirements import cautions, evaluated_folders, refusals
+from xemplar_study.requirements import cautions, evaluated_folders, missing_extras, refusals
 
 from tests.images import drawn_image, encoded
 from xemplar.data.findings import NIH14
@@ -78,12 +78,15 @@ def test_a_table_that_is_not_read_is_refused_with_the_command(odd: Path) -> None
     assert f"run `xemplar inspect {odd} --fix-columns`" in refused(chosen, seen)
 
 
-def test_all_missing_packages_are_named_in_one_command(
+def test_all_missing_packages_are_named_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requirements, "find_spec", lambda _: None)
-    chosen, seen = study_of(tmp_path, *USABLE, *QUERIES)
-    assert "pip install 'xemplar[evaluate,train]'" in refused(training(chosen), seen)
+    chosen, _ = study_of(tmp_path, *USABLE, *QUERIES)
+    assert missing_extras(chosen) == ["evaluate"]
+    assert missing_extras(training(chosen)) == ["evaluate", "train"]
+    (tmp_path / "columns.toml").write_text('table = "export.xlsx"\n[columns]\nfile = "a"\n')
+    assert missing_extras(chosen) == ["evaluate", "excel"]
 
 
 def test_few_patients_and_copies_in_two_splits_are_said(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def test_a_trained_network_is_what_the_other_steps_use(tmp_path: Path) -> None:
         assert "/study/training/checkpoint.safetensors" in step.words
 
 
+def test_a_training_begins_with_the_checkpoint_that_is_named(tmp_path: Path) -> None:
+    chosen, seen = study_of(tmp_path, *USABLE, *QUERIES)
+    chosen = replace(chosen, train=TrainChoices(True), index=IndexChoices("/other.safetensors"))
+    train, index, _ = steps_of(chosen, seen, Place(Path("/study")))
+    assert train.words[-2:] == ("--initial", "/other.safetensors")
+    assert "/other.safetensors" not in index.words
+
+
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the results that steps made; a step of "fail" fails."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 from typer.testing import CliRunner, Result
+from xemplar_study import requirements
 from xemplar_study.cli import study
 from xemplar_study.cli_inspect import inspect
 
@@ -25,8 +26,16 @@ def test_three_commands_lead_from_a_folder_to_a_report(
     tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     folder, out = odd_folder(tmp_path / "Röntgen", 60), tmp_path / "study"
-    assert run(inspect, folder, "--out", tmp_path / "seen.html").exit_code == 0
-    assert run(inspect, folder, "--fix-columns").exit_code == 0
+    for words, following in (
+        (("--out", tmp_path / "seen.html"), ("inspect", "--fix-columns")),
+        (("--fix-columns",), ("study", "--out my-study")),
+    ):
+        result = run(inspect, folder, *words)
+        assert result.exit_code == 0, result.output
+        command, option = following
+        told = result.stderr.rpartition("next: ")[2]
+        assert told.startswith(f"xemplar {command} ")
+        assert option in told
     words = (folder, "--out", out, "--checkpoint", tiny_checkpoint, "--evaluate", "ranking")
     result = run(study, *words)
     assert result.exit_code == 0, result.output
@@ -59,6 +68,16 @@ def test_what_cannot_succeed_is_refused_before_anything_is_written(
     assert isinstance(result.exception, DatasetError)
     assert "this study cannot succeed: no table of" in str(result.exception)
     assert not (tmp_path / "study").exists()
+
+
+def test_missing_packages_are_named_before_any_image_is_read(
+    odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
+    result = run(study, odd, "--out", tmp_path / "study", "--train")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "needs more packages: pip install 'xemplar[evaluate,train]'" in str(result.exception)
+    assert "pictures" not in result.output
 
 
 def test_a_folder_without_a_study_has_nothing_to_go_on_with(tmp_path: Path) -> None:

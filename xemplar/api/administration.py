@@ -22,6 +22,7 @@ Moment = Annotated[AwareDatetime, Written]
 class Role(StrEnum):
     """Rights of an API key; each role includes those before it."""
 
+    PARTICIPANT = "participant"
     READER = "reader"
     WRITER = "writer"
     ADMIN = "admin"
@@ -166,7 +167,8 @@ class NewKey(BaseModel):
         description="Owner or purpose of the key; shown in lists, not secret.", examples=["ward-3"]
     )
     role: Role = Field(
-        description="reader: queries and cases. writer: also changes to cases. admin: everything."
+        description="participant: films of reader studies alone. reader: also queries and cases. "
+        "writer: also changes to cases. admin: everything."
     )
     sources: Annotated[list[Word], Field(min_length=1, max_length=MAX_SOURCES)] | None = Field(
         None,

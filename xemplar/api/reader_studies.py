@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xemplar.api.examples import CASE_ID, STUDY_ID
+from xemplar.api.examples import STUDY_ID
 from xemplar.api.search import Counted
 
 MOST_SECONDS = 24 * 3600.0
@@ -47,15 +47,14 @@ class ReaderStudyList(BaseModel):
 
 
 class ShownCase(BaseModel):
-    """Case beside a film."""
+    """Case beside a film. Its id is not told, as whoever reads blind must not look it up."""
 
-    case_id: str = Field(examples=[CASE_ID])
     image_url: str
     findings: list[str] = Field(description="Findings present by the label file.")
 
 
 class NextReadingOut(BaseModel):
-    """Film that a reader reads next. Does not tell under which arm, nor what is true."""
+    """Film that a reader reads next. Tells neither its case, nor the arm, nor what is true."""
 
     question: str
     total: int = Field(ge=1, description="Readings of this reader in all sessions.")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.pixels import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
@@ -319,10 +320,16 @@ class AnswerOut(BaseModel):
     doubts: list[Doubt] = Field(
         description="Kinds of the warnings for which there is a remedy: turned by a quarter "
         "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
-        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
-        "with text burnt in."
+        "among adults, an animal or a photograph; by the DICOM header not frontal or not a "
+        "chest; by header or pixels, with text burnt in (GET /queries/{query_id}/text)."
     )
     size_mm: SizeMm
+    values: ValuesOut | None = Field(
+        None,
+        exclude_if=lambda values: values is None,
+        description="Own values of an image of more than 8 bits, to be windowed without loss, "
+        "while the service has them in memory.",
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
         "explain, describe, and render with include. Their sum is the total, without transfer and "
@@ -341,22 +348,38 @@ class AnswerOut(BaseModel):
     notice: str = NOTICE
 
 
-class SaidOut(CaseOut):
-    """Case found by the words of its report."""
+class WordsMatchOut(CaseOut):
+    """Case found by words alone: a `NeighbourOut` without what compares it with an image."""
 
-    rank: int = Field(ge=1, description="Equal for reports with the same ones of the words.")
+    rank: int = Field(ge=1)
+    more_of_patient: list[str] = Field(
+        description="With one_per_patient: ids of other cases of the same patient, at most 20, "
+        "whether or not they meet the filters."
+    )
+    ranks: RanksOut
     report: ReportOut
 
 
 class WordsAnswerOut(BaseModel):
-    """Cases found by the words of their reports, without an image."""
+    """Answer of ``POST /query`` to words alone: an `AnswerOut` without what belongs to an image."""
 
     generation: str = Field(description="Index generation whose cases were searched.")
-    cases: list[SaidOut] = Field(
-        description="Best first, the newest first of those of one rank; fewer than k if fewer "
-        "have one of the words."
+    neighbours: list[WordsMatchOut] = Field(
+        description="Best rank by words first, the newest first of those of one rank. Fewer than k "
+        "if fewer have one of the words and meet every condition."
     )
     words: AskedWordsOut
+    prevalence: PrevalenceOut | None = Field(
+        None, exclude_if=lambda one: one is None, description="With prevalence."
+    )
+    matched: int = Field(
+        ge=0,
+        description="Number of indexed cases that meet the filters, whatever their reports say, "
+        "without those excluded by id.",
+    )
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds per stage, in order: search and describe."
+    )
     notice: str = NOTICE
 
 

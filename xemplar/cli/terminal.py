@@ -204,7 +204,7 @@ StudyDaysOption = Annotated[
 TableOption = Annotated[
     Path | None,
     typer.Option(
-        "--table", help="Label file (CSV or TSV) to read; default: what the folder holds."
+        "--table", help="Label file (CSV, TSV, XLSX) to read; default: what the folder holds."
     ),
 ]
 ColumnsOption = Annotated[

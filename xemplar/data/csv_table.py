@@ -1,4 +1,4 @@
-"""Reads user-written tables (CSV, TSV) row by row; errors state file, line and reason.
+"""Reads user-written tables (CSV, TSV, workbooks) row by row; errors state file, line and reason.
 
 The delimiter is detected from the required columns, more reliably than from cells.
 """
@@ -7,20 +7,33 @@ import codecs
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 
+from xemplar.data.workbook import OTHER_WORKBOOKS, WORKBOOKS, is_workbook, read_sheet
 from xemplar.errors import DatasetError
 from xemplar.names import name_problem, nearest, spelling_key
 
 DELIMITERS = ",;\t"
+
+READABLE = frozenset({".csv", ".tsv", ".tab"}) | WORKBOOKS
+"""Suffixes of tables that are read."""
 
 WESTERN = "cp1252"
 """Encoding of a table that is not UTF-8 and has no byte order mark."""
 
 _EXCEL_LINE = re.compile(r"\s*\"?sep=[^\r\n]?\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 """First line by which Excel is told the delimiter; no row of the table."""
+
+WORKBOOK = "xlsx"
+"""In place of an encoding: the first sheet of a workbook."""
+
+NO_VALUES = frozenset({
+    "#N/A", "#NV", "#REF!", "#BEZUG!", "#VALUE!", "#WERT!", "#NAME?", "#DIV/0!", "#NUM!", "#ZAHL!",
+    "#NULL!",
+})  # fmt: skip
+"""What Excel writes in place of a value that it cannot compute, in English and German."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -37,12 +50,14 @@ class CsvTable:
 
     Attributes:
         file: path of the table.
-        encoding: Python's name of its encoding.
+        encoding: Python's name of its encoding, or `WORKBOOK`.
         delimiter: one of `DELIMITERS`.
         columns: column names, in the caller's spelling where the header's differs.
         called: requested column -> its name in the header; their cells are checked for control
             characters, but those of ``texts``.
         texts: columns of running text.
+        header: line of the header: above 1 in a sheet that begins with empty rows.
+        note: sentence for the user; empty for none.
     """
 
     file: Path
@@ -52,23 +67,27 @@ class CsvTable:
     called: Mapping[str, str]
     texts: frozenset[str]
     _text: str = field(repr=False)
+    header: int = 1
+    note: str = ""
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Yield (line number, column -> stripped text) for each row that is not blank.
 
         Raises:
             DatasetError: a row has more or fewer cells than the header, unbalanced quotes, or a
-                control character in a requested column.
+                control character or one of `NO_VALUES` in a requested column.
         """
         rows = csv.reader(StringIO(self._text, newline=""), delimiter=self.delimiter, strict=True)
         try:
             next(rows, None)
             if _EXCEL_LINE.match(self._text):
                 next(rows, None)
-            for row in rows:
+            for number, row in enumerate(rows, self.header + 1):
+                # a cell with a line break makes two lines of a file, and one row of a sheet
+                line = number if self.encoding == WORKBOOK else rows.line_num
                 cells = [cell.strip() for cell in row]
                 if any(cells):
-                    yield rows.line_num, self._named(cells, rows.line_num)
+                    yield line, self._named(cells, line)
         except csv.Error as error:
             raise DatasetError(
                 f"{self.file}, line {rows.line_num}: a quote is not closed, is followed by text, "
@@ -88,6 +107,11 @@ class CsvTable:
                 raise DatasetError(
                     f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
                 )
+            if row[column] in NO_VALUES:
+                raise DatasetError(
+                    f"{self.file}, line {line}: {column} is {row[column]!r}, a formula that "
+                    "failed; correct it, or empty the cell"
+                )
         return row
 
 
@@ -105,7 +129,7 @@ def read_table(
 
     Args:
         file: CSV or TSV in UTF-8, or UTF-16 with a byte order mark; otherwise read as
-            Windows-1252.
+            Windows-1252. Of a workbook, the first sheet (`xemplar.data.workbook`).
         wanted: required columns.
         optional: optional columns.
         columns: required or optional column -> its name in this table's header; columns named here
@@ -116,18 +140,20 @@ def read_table(
     Raises:
         DatasetError: the table cannot be read, or a column is missing or ambiguous.
     """
-    text, encoding = _decoded(file)
+    sheet = read_sheet(file) if is_workbook(file) else None
+    text, encoding = (sheet.text, WORKBOOK) if sheet else _decoded(file)
+    delimiters = "," if sheet else DELIMITERS
     texts = frozenset(texts)
     called = {name: name for name in (*texts, *optional, *wanted)} | dict(columns or {})
     needed = {*wanted, *(columns or {})}
-    headers = {delimiter: _header(text, delimiter) for delimiter in DELIMITERS}
+    headers = {delimiter: _header(text, delimiter) for delimiter in delimiters}
     lacking = {
         delimiter: [
             name for name in called if name in needed and not _column_indices(called[name], header)
         ]
         for delimiter, header in headers.items()
     }
-    delimiter = min(DELIMITERS, key=lambda d: (len(lacking[d]), -len(headers[d])))
+    delimiter = min(delimiters, key=lambda d: (len(lacking[d]), -len(headers[d])))
     header = headers[delimiter]
     if lacking[delimiter]:
         raise DatasetError(_lacks(file, [called[n] for n in lacking[delimiter]], header) + hint)
@@ -142,7 +168,8 @@ def read_table(
         for index in indices:
             names[index] = name
             used[name] = header[index]
-    return CsvTable(file, encoding, delimiter, tuple(names), used, texts, text)
+    table = CsvTable(file, encoding, delimiter, tuple(names), used, texts, text)
+    return replace(table, header=sheet.header, note=sheet.note) if sheet else table
 
 
 def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -155,6 +182,10 @@ def read_rows(file: Path, wanted: Iterable[str]) -> Iterator[tuple[int, Mapping[
 
 
 def _decoded(file: Path) -> tuple[str, str]:
+    if file.suffix.lower() in OTHER_WORKBOOKS:
+        raise DatasetError(
+            f"{file} is a workbook of a kind that is not read; save it as .xlsx, or as CSV in UTF-8"
+        )
     try:
         data = file.read_bytes()
     except OSError as error:

@@ -140,8 +140,9 @@ def known_finding(name: str, known: Collection[str], where: str = "known here") 
 
 
 def nearest_findings(name: str, known: Collection[str] = VOCABULARY) -> tuple[str, ...]:
-    """Find up to two known findings whose name or synonym is most similar to a name."""
+    """Find up to two known findings with the names (in any language) most similar to a name."""
     spelt = [*known, *(written for written, one in SYNONYMS.items() if one in known)]
+    spelt += [word for one, words in TRANSLATIONS.items() if one in known for word in words]
     return tuple(dict.fromkeys(map(canonical, nearest(name, spelt))))
 
 

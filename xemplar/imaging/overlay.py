@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from xemplar.imaging.display import size_within
 from xemplar.imaging.preprocess import PreprocessSpec, onto_image
 
 OPACITY = 0.6
@@ -18,15 +19,11 @@ JPEG_QUALITY = 90
 
 def shrink(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Shrink an image, uint8 (height, width), to at most ``side`` pixels on its longer side."""
-    height, width = pixels.shape
-    scale = side / max(height, width)
-    if scale >= 1:
+    height, width = size_within(pixels.shape[0], pixels.shape[1], side)
+    if (height, width) == pixels.shape:
         return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrunk: npt.NDArray[np.uint8] = np.asarray(
-        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8
-    )
-    return shrunk
+    shrunk = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, np.uint8)
 
 
 def overlay(

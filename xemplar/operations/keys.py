@@ -232,7 +232,7 @@ def _sources(given: Collection[str] | None, role: Role) -> tuple[str, ...] | Non
     if role == Role.ADMIN:
         raise InvalidArgument(
             "a key of role admin sees all sources, as it makes keys and reads the audit trail; "
-            "leave its sources out, or take role reader or writer"
+            "leave its sources out, or take another role"
         )
     names = sorted({name.strip() for name in given})
     if not 1 <= len(names) <= MAX_SOURCES:

@@ -154,6 +154,19 @@ class ReaderStudies:
         with reading(self._engine) as connection:
             return self._next(connection, plan, reader)
 
+    def shown(self, study_id: str, reader: str, number: int, key: str | None = None) -> list[str]:
+        """Return what a reader's next reading shows: the film's case id, then those beside it.
+
+        Raises:
+            NotFound: there is no such study, or the reader is not in it.
+            PseudonymTaken: it belongs to another key.
+            ReadingGiven: another reading is next, or the washout goes on.
+        """
+        following = self.next(study_id, reader, key)
+        if following.number != number or following.film is None or following.opens_at:
+            raise ReadingGiven(f"reading {number} is not open; ask for the next one")
+        return [following.film.case_id, *following.cases]
+
     def save(
         self, study_id: str, reader: str, number: int, said: ReadingAnswer, key: str | None = None
     ) -> None:

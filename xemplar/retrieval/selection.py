@@ -19,7 +19,7 @@ from xemplar.retrieval.choice import Found, choose
 from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
-from xemplar.retrieval.words import DEPTH, WordRanking, fuse
+from xemplar.retrieval.words import DEPTH, WordRanking, fuse, ranked_by_words
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -122,6 +122,21 @@ class Scope:
             return self._fused(target, self.words)
         return self._find(target, self.search.k, self._matching)
 
+    def by_words(self, words: WordRanking) -> Sequence[Found]:
+        """Returns the k cases with the best ranks by words, the newest of a rank first."""
+        first: list[int] = []
+        most = max(DEPTH, POOL_FACTOR * self.search.k)
+        for group in words.groups():
+            first += group[::-1][: most - len(first)].tolist()
+            if len(first) == most:
+                break
+        cases = self._catalog.cases(first)
+        there = [cases[number] for number in first if number in cases]
+        # without an image no case is similar to it
+        found = [Found(case, 0, 0, ranked_by_words(case.id, words)) for case in there]
+        vectors = _vectors(self.generation, there)
+        return choose(found, vectors, self.search.k, self.search, self._is_copy)
+
     def counter_examples(
         self, target: Target, finding: str, shown: Sequence[Found] = ()
     ) -> Selection:
@@ -176,7 +191,7 @@ class Scope:
 
     def reports_of(self, shown: Sequence[Case]) -> Mapping[int, CaseReport]:
         """Reads the reports of the cases shown, by their numbers; cases without one are missing."""
-        return self._catalog.reports.of(case.id for case in shown)
+        return self._catalog.reports.of(case.id for case in shown if case.has_report)
 
     def marks(self, report: CaseReport | None) -> tuple[Place, ...]:
         """Finds the words of a report that the search's text names."""
@@ -230,10 +245,8 @@ class Scope:
         hits = self._hits(target, depth, among, condition)
         by_image = {int(i): float(s) for i, s in zip(hits.ids, hits.similarity, strict=True)}
         also: dict[int, float] = {}
-        for group in words.groups():
-            if len(also) >= depth:
-                break
-            near = self._hits(target, depth - len(also), group, None)
+        for group, most in words.first(depth):
+            near = self._hits(target, most, group, None)
             pairs = zip(near.ids, near.similarity, strict=True)
             also.update((int(i), float(s)) for i, s in pairs)
         scores = also | by_image

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, overload
 
 import httpx2
 
@@ -54,9 +54,9 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     TimelineOut,
     WordsAnswerOut,
-    WordSearch,
 )
 from xemplar.api.client.collections import CollectionOperations
 from xemplar.api.client.connection import Connection
@@ -129,9 +129,19 @@ class Client(CollectionOperations, ReaderStudyOperations):
 
     # ---- queries -----------------------------------------------------------------------------
 
-    def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
-        """Finds past cases similar to an image, with evidence."""
+    @overload
+    def query(self, image: ImageFile, search: QueryParameters = ...) -> AnswerOut: ...
+
+    @overload
+    def query(self, image: None, search: QueryParameters) -> WordsAnswerOut: ...
+
+    def query(
+        self, image: ImageFile | None, search: QueryParameters = QueryParameters()
+    ) -> AnswerOut | WordsAnswerOut:
+        """Finds past cases similar to an image, with evidence; without one, by ``search.text``."""
         asked = given_fields(search)
+        if image is None:
+            return self._service.read(WordsAnswerOut, "POST", "/query", params=asked)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
@@ -145,10 +155,6 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Queries the last of up to 64 images of a patient, the earliest first."""
         asked, path = given_fields(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
-
-    def search(self, what: WordSearch) -> WordsAnswerOut:
-        """Finds past cases by the words of their reports, without an image."""
-        return self._service.read(WordsAnswerOut, "GET", "/search", params=given_fields(what))
 
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
@@ -166,6 +172,18 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
         path = path_of("queries", query_id, "image")
         return self._service.send("GET", path, params={"side": side})
+
+    def query_values(self, query_id: str) -> bytes:
+        """Returns the own values of a query image of more than 8 bits.
+
+        They are levels, uint16, little endian, row by row; `AnswerOut.values` has height and
+        width, and slope and intercept, which make values of them.
+        """
+        return self._service.send("GET", path_of("queries", query_id, "values"))
+
+    def query_text(self, query_id: str) -> TextOut:
+        """Returns where text seems to be burnt into a query image."""
+        return self._service.read(TextOut, "GET", path_of("queries", query_id, "text"))
 
     def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
         """Returns the query image with its Grad-CAM as a JPEG.

@@ -20,6 +20,18 @@ class ReaderStudyOperations:
         path = f"{_path(study_id, reader)}/next"
         return self._service.read(NextReadingOut, "GET", path)
 
+    def reading_image(self, study_id: str, reader: str, number: int, side: int = 1024) -> bytes:
+        """Returns the film of a reader's next reading as a JPEG."""
+        path = f"{_path(study_id, reader)}/readings/{number}/image"
+        return self._service.send("GET", path, params={"side": side})
+
+    def reading_case_image(
+        self, study_id: str, reader: str, number: int, place: int, side: int = 1024
+    ) -> bytes:
+        """Returns the case at a place, from 0, beside the film of the next reading as a JPEG."""
+        path = f"{_path(study_id, reader)}/readings/{number}/cases/{place}/image"
+        return self._service.send("GET", path, params={"side": side})
+
     def put_reading(self, study_id: str, reader: str, number: int, said: ReadingIn) -> None:
         """Saves a reader's answer about a film; it cannot be changed."""
         path = f"{_path(study_id, reader)}/readings/{number}"

@@ -20,7 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xemplar.data.csv_table import READABLE
 from xemplar.data.datasets.discovery import (
+    HIDDEN,
     NOT_LABELS,
     SUFFIXES,
     TABLE_SUFFIXES,
@@ -75,6 +77,7 @@ def open_dataset(
     unknown_findings: UnknownFindings = UnknownFindings.REFUSE,
     patients: str | None = None,
     reports: bool = False,
+    mapping: TableMapping | None = None,
 ) -> Dataset:
     """Read a folder's label file, detecting its format. No image is opened.
 
@@ -83,10 +86,11 @@ def open_dataset(
         name: name of the data set; None for the folder's name.
         table: label file to read like a ``labels.csv``; None to detect it.
         columns: one of `COLUMNS` -> its name in the table. Without ``table``, applies to the
-            folder's only CSV or TSV file. Without both, the folder's ``columns.toml`` counts.
+            folder's only table (CSV, TSV, XLSX). Without both, its ``columns.toml`` counts.
         unknown_findings: policy for findings outside the vocabulary.
         patients: identity domain of its patient ids; None for its own (`DatasetImage.domain`).
         reports: look for files of reports beside images without one (`find_reports`).
+        mapping: how the table is read, in place of ``table``, ``columns`` and ``columns.toml``.
 
     Raises:
         DatasetError: no such folder, no images, or an unusable label file; the message states file,
@@ -96,11 +100,11 @@ def open_dataset(
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}")
     name = check_name(name or root.resolve().name, "the name of a data set (--source)")
-    mapping = TableMapping(table, columns or {})
-    if table is None and not columns and (root / MAPPING).is_file():
+    if mapping is None and table is None and not columns and (root / MAPPING).is_file():
         mapping = read_mapping(root / MAPPING)
         if unknown_findings is UnknownFindings.REFUSE:
             unknown_findings = mapping.unknown_findings
+    mapping = mapping or TableMapping(table, columns or {})
     reader = LabelReader(root, name, unknown_findings, mapping)
     contents = None
     if mapping.names_a_table:
@@ -152,11 +156,11 @@ def _table(root: Path, named: Path | None) -> Path:
         if not found:
             raise DatasetError(f"there is no table {named}, neither in {root} nor elsewhere")
         return found[0]
-    tables = [path for path in _beside(root) if path.suffix.lower() in (".csv", ".tsv")]
+    tables = [path for path in _beside(root) if path.suffix.lower() in READABLE]
     if len(tables) != 1:
         there = f": {some_of([path.name for path in tables])}" if tables else ""
         raise DatasetError(
-            f"{root} holds {len(tables)} CSV or TSV files{there}; name one with --table"
+            f"{root} holds {len(tables)} tables (CSV, TSV, XLSX){there}; name one with --table"
         )
     return tables[0]
 
@@ -168,7 +172,7 @@ def _beside(root: Path) -> list[Path]:
         for path in root.iterdir()
         if path.suffix.lower() in TABLE_SUFFIXES
         and path.name not in NOT_LABELS
-        and not path.name.startswith(".")
+        and not path.name.startswith(HIDDEN)
         and path.is_file()
     )
 

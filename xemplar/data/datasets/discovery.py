@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from xemplar.data.csv_table import READABLE
+from xemplar.data.workbook import OTHER_WORKBOOKS
 from xemplar.errors import DatasetError
 from xemplar.imaging.dicom.part10 import is_dicom
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
 
-TABLE_SUFFIXES = frozenset(
-    {".csv", ".tsv", ".tab", ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather"}
-)
+TABLE_SUFFIXES = frozenset({".json", ".jsonl", ".parquet", ".feather"} | READABLE | OTHER_WORKBOOKS)
+"""Of files that may hold labels, whether they are read or to be saved as another format."""
+
+HIDDEN = (".", "~$")
+"""Beginnings of names of files that are passed over; the second is Excel's, beside open tables."""
 
 NOT_LABELS = frozenset(
     {"boxes.csv", "BBox_List_2017.csv", "stage_2_train_labels.csv", "severity.csv"}
@@ -212,7 +216,7 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _fault(path: Path, root: Path) -> str:
-    if path.name.startswith("."):
+    if path.name.startswith(HIDDEN):
         return "hidden"
     try:
         regular = stat.S_ISREG(path.stat().st_mode)

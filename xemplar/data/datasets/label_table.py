@@ -22,8 +22,9 @@ from xemplar.errors import DatasetError
 from xemplar.views import parse_view, unknown_view_message
 
 NAME_COLUMNS = (
-    "to read a CSV or TSV file with other columns, let `xemplar inspect FOLDER --fix-columns` find "
-    'them, or name them: --columns file="Image Index",findings="Finding Labels"'
+    "to read a table (CSV, TSV, XLSX) with other columns, let `xemplar inspect FOLDER "
+    "--fix-columns` find them, or name them: "
+    '--columns file="Image Index",findings="Finding Labels"'
 )
 
 LISTED = 20
@@ -94,6 +95,8 @@ class LabelReader:
         self.tables.append(LabelTable(file, table.encoding, table.delimiter, table.called, unused))
         if table.encoding == WESTERN:
             self.notes.append(f"{file.name} is not in UTF-8; it was read as Windows-1252")
+        if table.note:
+            self.notes.append(table.note)
         yield from ((f"{file}, line {line}", row) for line, row in table)
 
     def image(self, name: str, where: str, folder: str = "") -> Path:
@@ -154,8 +157,9 @@ class LabelReader:
             more = f"\n  and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
             raise DatasetError(
                 f"{self.source}: {len(names):,} name(s) of findings are not known:"
-                f"{''.join(listed)}{more}\nCorrect them, or have them kept as findings of their "
-                "own or dropped: --unknown-findings keep or drop"
+                f"{''.join(listed)}{more}\nCorrect them, or name what they mean under "
+                "[findings] of columns.toml, or have them kept as findings of their own or "
+                "dropped: --unknown-findings keep or drop"
             )
         rows = len({where for lines in self._lines.values() for where in lines})
         done = "kept" if self._unknown is UnknownFindings.KEEP else "dropped"

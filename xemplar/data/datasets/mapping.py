@@ -41,6 +41,9 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of a ``labels.csv``; those of other tables are mapped to them."""
 
+WANTED = ("patient_id", "view", "findings")
+"""Columns without which training and evaluation are spoilt or impossible."""
+
 _KEYS = ("table", "separator", "unknown_findings", "columns", "findings")
 
 
@@ -112,9 +115,10 @@ def mapping_text(mapping: TableMapping, suggested: Mapping[str, str] | None = No
 
     Args:
         mapping: to write.
-        suggested: unknown finding -> nearest known one; written as comments, as a similar name may
-            mean something else.
+        suggested: unknown finding -> nearest known one, or empty; written as comments, as a similar
+            name may mean something else.
     """
+    lacking = [name for name in WANTED if name not in mapping.columns]
     lines = [
         "# How xemplar reads this folder's table; written by `xemplar inspect --fix-columns`.",
         "# Correct it where it is wrong; index, train, evaluate and study read it.",
@@ -124,12 +128,13 @@ def mapping_text(mapping: TableMapping, suggested: Mapping[str, str] | None = No
         "",
         "[columns]",
         *(f"{name} = {_quoted(column)}" for name, column in mapping.columns.items()),
+        *(f'# {name} = "..."  # not found; name its column if there is one' for name in lacking),
         "",
         "[findings]",
         *(f"{_quoted(name)} = {_quoted(known)}" for name, known in mapping.findings.items()),
     ]
     if suggested:
-        lines.append("# Similar names; take the # away where both mean the same:")
+        lines.append("# Unknown names; take the # away where both mean the same, or correct it:")
         lines += [f"# {_quoted(name)} = {_quoted(near)}" for name, near in suggested.items()]
     return "\n".join(lines) + "\n"
 

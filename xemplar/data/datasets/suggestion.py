@@ -18,12 +18,11 @@ from xemplar.names import spelling_key
 from xemplar.views import parse_view
 
 HEADERS: Mapping[str, tuple[str, ...]] = {
-    "file": ("file", "file name", "image", "image id", "image index", "image path", "path",
-        "dicom", "bild", "bilddatei", "datei", "dateiname", "fichier", "archivo", "imagen",
-        "immagine", "arquivo", "imagem"),
-    "patient_id": ("patient", "patient id", "patient number", "mrn", "subject", "subject id",
-        "pid", "patienten id", "patientennummer", "pat id", "pat nr", "id patient", "paciente",
-        "id paciente", "paziente", "id paziente"),
+    "file": ("file", "file name", "image", "image index", "image path", "path", "dicom", "bild",
+        "bilddatei", "datei", "dateiname", "fichier", "fichier image", "nom du fichier", "archivo",
+        "imagen", "immagine", "arquivo", "imagem"),
+    "patient_id": ("patient", "patients", "patienten", "pat", "mrn", "pid", "subject",
+        "participant", "proband", "probanden", "paciente", "paziente", "ipp"),
     "view": ("view", "view position", "projection", "position", "projektion", "aufnahme",
         "strahlengang", "incidence", "proyección", "proiezione", "projeção", "ap/pa"),
     "sex": ("sex", "gender", "patient sex", "patient gender", "geschlecht", "sexe", "sexo",
@@ -36,6 +35,17 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "split": ("split", "set", "subset", "partition", "aufteilung", "partición"),
 }  # fmt: skip
 """One of `COLUMNS` -> names that such columns have, in English, German, French and others."""
+
+NUMBERS = frozenset({
+    "id", "nr", "no", "nº", "n°", "number", "nummer", "numéro", "numero", "número", "code",
+    "identifier", "identifiant", "identificador", "identificativo", "kennung", "pseudonym",
+})  # fmt: skip
+"""Words beside a name of `HEADERS`, as in "Patienten-Nr."."""
+
+_COMPOUND = re.compile(
+    r"(patient(?:en)?|proband(?:en)?|subject|bild|image)(id|nr|no|nummer|kennung)"
+)
+"""Both in one word, as "Patientennr"."""
 
 ROWS = 300
 """Rows that a suggestion is made from."""
@@ -57,7 +67,7 @@ class Suggestion:
 
     Attributes:
         mapping: for `read_mapping`'s file.
-        similar: unknown finding -> nearest known one.
+        similar: unknown finding -> nearest known one; empty where none is near.
         doubts: sentences about columns that look like something else.
     """
 
@@ -99,6 +109,11 @@ def suggest_mapping(root: Path, table: Path) -> Suggestion | None:
         doubts += [] if columns[wanted] else _doubts(left, wanted)
     if columns["patient_id"]:
         doubts += _shortened(columns["patient_id"], cells[columns["patient_id"]])
+    else:
+        doubts.append(
+            "no column is known to name patients, so that two images of one person may land in two "
+            "splits; if there is one, name it as patient_id"
+        )
     named = columns["findings"]
     separator = separators[named] if named else SEPARATOR
     found = {name: column for name, column in columns.items() if column is not None}
@@ -108,13 +123,12 @@ def suggest_mapping(root: Path, table: Path) -> Suggestion | None:
 
 
 def similar_findings(cells: Iterable[str], separator: str) -> dict[str, str]:
-    """Find the nearest known finding of each unknown one; those without a near one are left out."""
+    """Find the nearest known finding of each unknown one, frequent ones first; empty for none."""
     names = Counter(
         name.strip() for cell in cells for name in cell.split(separator) if name.strip()
     )
     unknown = [name for name, _ in names.most_common() if canonical(name) not in VOCABULARY]
-    near = {name: nearest_findings(name) for name in unknown}
-    return {name: found[0] for name, found in near.items() if found}
+    return {name: next(iter(nearest_findings(name)), "") for name in unknown}
 
 
 def _best(
@@ -138,15 +152,18 @@ def _best(
     best, column = 0.0, None
     for name, values in cells.items():
         fits = sum(map(test, values)) / len(values) if values else 0.0
-        is_named = _key(name) in known
+        is_named = _names_of(name) & known != set()
         if fits >= least and (is_named or not by_name) and fits + is_named > best:
             best, column = fits + is_named, name
     return column
 
 
-def _key(header: str) -> str:
-    """Reduce a header to compare it, as "Alter (Jahre)" to "alter"."""
-    return spelling_key(re.sub(r"[\[(].*?[\])]|[.:#]", " ", header))
+def _names_of(header: str) -> set[str]:
+    """Reduce a header to the names that it may be compared by, as "Alter (Jahre)" to "alter"."""
+    bare = re.sub(r"[\[(].*?[\])]|[.:#]", " ", header)
+    words = _COMPOUND.sub(r"\1 \2", bare.casefold().replace("_", " ").replace("-", " ")).split()
+    without = [word for word in words if word not in NUMBERS]
+    return {spelling_key(bare), spelling_key(" ".join(without))}
 
 
 def _is_image(images: ImageLocator, cell: str) -> bool:
@@ -182,7 +199,7 @@ def _doubts(cells: Mapping[str, Sequence[str]], wanted: str) -> list[str]:
         f"the column {name!r} is not read as {wanted}: too many of its cells are none (dates, for "
         "example)"
         for name, values in cells.items()
-        if _key(name) in known and values
+        if _names_of(name) & known and values
     ]
 
 

@@ -113,6 +113,21 @@ def test_patient_ids_that_excel_shortened_are_doubted(tmp_path: Path) -> None:
     assert "shortened by Excel" in found.doubts[0]
 
 
+@pytest.mark.parametrize(
+    "header", ["Patientennr.", "Identifiant patient", "Patient_Number", "N° patient", "Pat.-Nr."]
+)
+def test_a_column_of_patients_is_known_by_its_words(tmp_path: Path, header: str) -> None:
+    found = suggested(tmp_path, f"image,{header}", "0.png,7", "1.png,8")
+    assert found.mapping.columns["patient_id"] == header
+
+
+def test_a_table_without_patients_is_doubted(tmp_path: Path) -> None:
+    found = suggested(tmp_path, "image,Patientenname", "0.png,A", "1.png,B")
+    assert "patient_id" not in found.mapping.columns
+    assert "no column is known to name patients" in found.doubts[0]
+    assert '# patient_id = "..."' in mapping_text(found.mapping)
+
+
 def test_similar_names_are_suggested_and_not_taken(tmp_path: Path) -> None:
     found = suggested(tmp_path, "image,label", "0.png,Mass", "1.png,Mass; Pneumonai")
     assert found.mapping.separator == ";"
