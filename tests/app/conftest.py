@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -47,8 +48,17 @@ def _this_machine() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _networks_compiled_once() -> Iterator[None]:
+    """And a retriever that serves many tests is warmed up once: it takes as long as a query."""
+    warm_up, warm = opening.warm_up, WeakSet[Retriever]()
+
+    def warm_up_once(retriever: Retriever) -> None:
+        if retriever not in warm:
+            warm_up(retriever)
+            warm.add(retriever)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "open_encoder", shared_encoder)
+        patch.setattr(opening, "warm_up", warm_up_once)
         yield
 
 
