@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.images import TINY, seeded_weights
+from tests.networks import compiled_once
 from tests.stores import SmallStore, small_store
 from tests.system.milvus import Milvus, NoMilvus
 from tests.system.postgres import NoPostgres, Postgres
@@ -34,6 +35,13 @@ def _one_thread_in_faiss() -> Iterator[None]:
     """Threads wait for one another at each of hundreds of small steps; beside other tests, long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xemplar.index.builder._all_processors", nullcontext)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _networks_compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xemplar.model.encoder.OpenVinoBackend", compiled_once())
         yield
 
 

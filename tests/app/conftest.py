@@ -14,7 +14,7 @@ from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
-from tests.stores import SmallStore, shared_encoder, small_store
+from tests.stores import SmallStore, small_store
 from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, open_keys
 from xemplar.retrieval.retriever import Retriever
@@ -47,8 +47,8 @@ def _this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _networks_compiled_once() -> Iterator[None]:
-    """And a retriever that serves many tests is warmed up once: it takes as long as a query."""
+def _retrievers_warmed_up_once() -> Iterator[None]:
+    """It takes as long as a query, and hundreds of services have the same one."""
     warm_up, warm = opening.warm_up, WeakSet[Retriever]()
 
     def warm_up_once(retriever: Retriever) -> None:
@@ -57,7 +57,6 @@ def _networks_compiled_once() -> Iterator[None]:
             warm.add(retriever)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opening, "open_encoder", shared_encoder)
         patch.setattr(opening, "warm_up", warm_up_once)
         yield
 
