@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.xemplar.index.vectors import SIZE, checkpoint, random_vectors, source, unit
@@ -43,7 +43,6 @@ def brute_force(
     return [i for i, _ in kept], [s for _, s in kept]
 
 
-@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_search_equals_brute_force(data: st.DataObject) -> None:
     """Few distinct vectors, so that ties and duplicates are common."""
