@@ -15,9 +15,10 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
 
 SIZES: dict[str, ViewportSize] = {
     "desk": {"width": 1280, "height": 720},
@@ -101,8 +102,8 @@ def go(place: str) -> View:
 
 def several(page: Page) -> None:
     """Drop two files."""
-    file = {"name": "film.png", "mimeType": "image/png", "buffer": b"x"}
-    page.set_input_files("#file", [file, file])  # type: ignore[list-item]
+    file = FilePayload(name="film.png", mimeType="image/png", buffer=b"x")
+    page.set_input_files("#file", [file, file])
     page.get_by_role("dialog").get_by_label("Films of one patient").check()
 
 
@@ -201,10 +202,10 @@ def look(page: Page, out: Path, name: str) -> int:
     page.wait_for_timeout(500)
     page.screenshot(path=out / f"{name}.png")
     page.evaluate("scrollTo(0, 0)")  # else what lies half beneath the header counts as too small
-    found = Axe().run(page, options={"runOnly": WCAG}).response["violations"]
+    found: list[dict[str, Any]] = Axe().run(page, options={"runOnly": WCAG}).response["violations"]
     for rule in found:
         print(f"{name}: {rule['id']}: {[node['target'] for node in rule['nodes']][:3]}")
-    beyond = page.evaluate(BEYOND)
+    beyond = int(page.evaluate(BEYOND))
     if beyond > 0:
         print(f"{name}: {beyond} pixels wider than the screen")
     print(f"{name}: {len(found)} violations")
