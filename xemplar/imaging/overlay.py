@@ -72,7 +72,7 @@ def _blends() -> npt.NDArray[np.uint32]:
     Returns:
         uint32 (256 * (HOTTEST + 1),), at ``256 * level + grey`` the bytes red, green, blue, 0.
     """
-    share = np.arange(HOTTEST + 1, dtype=np.float32) / HOTTEST
+    share = np.arange(HOTTEST + 1, dtype=np.float32) / np.float32(HOTTEST)
     opacity = OPACITY * share[:, None, None]
     grey = np.arange(256, dtype=np.float32)[None, :, None]
     colours = heat_colours(share[None])[0][:, None]
