@@ -146,8 +146,8 @@ def measure(
             found[f"query, says={text} ({len(said):,})"] = cost(query(says=text), images, server)
             found[f"query, text={text}"] = cost(query(text=text), images, server)
             found[f"words alone, text={text}"] = cost(by_words(text), images, server)
-        case = f"{1:016x}"
-        removal = cost(lambda _: retriever.catalog.remove([case]), images[:1], server)
+        ids = iter(range(1, cases))
+        removal = cost(lambda _: retriever.catalog.remove([f"{next(ids):016x}"]), images, server)
         found["remove one case with its report"] = removal
     return found
 

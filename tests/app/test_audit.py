@@ -127,12 +127,12 @@ def test_every_address_with_a_key_is_audited_or_shows_no_case(client: TestClient
         if method == "get" and operation.get("security")
     }
     audited = {
-        *("audit", "search", "cases", "case", "case_image", "case_overlay", "case_evidence"),
+        *("audit", "cases", "case", "case_image", "case_overlay", "case_evidence"),
         "case_timeline",
         *("query_image", "query_values", "query_text", "query_overlay", "query_evidence"),
         *("query_matches", "query_ratings"),
         *("similar", "query_similar", "query_ranking", "case_ranking", "ratings_csv"),
-        *("next_reading", "readings_csv"),
+        *("next_reading", "reading_image", "reading_case_image", "readings_csv"),
         "collection",
     }
     assert looks - SHOW_NO_CASE == audited

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,12 +26,13 @@ from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 from xemplar_indexer.backup import back_up
 
-from tests.images import drawn_image, encoded
-from tests.system.common import save_tiny_checkpoint
+from tests.images import encoded
+from tests.system.common import SIDE, save_tiny_checkpoint
 from tests.xemplar.reports.identities import KINDS, Planted, found, plant
 from xemplar.__main__ import command_line
 from xemplar.archive.store import Store
-from xemplar.catalog import case_id_of, open_catalog
+from xemplar.catalog import open_catalog
+from xemplar.phantom.radiograph import phantom
 from xemplar.phantom.report import PRESENT, phantom_report
 from xemplar.reports.scrub import scrub
 from xemplar.reports.vocabulary import is_known
@@ -46,20 +48,17 @@ class PlantedReport:
 
     Attributes:
         number: of the image.
+        image: its file.
         way: by which it comes in, of `WAYS`.
         planted: the text with its identity.
         plain: the text without, scrubbed.
     """
 
     number: int
+    image: bytes
     way: str
     planted: Planted
     plain: str
-
-    @property
-    def image(self) -> bytes:
-        """The image's file."""
-        return encoded(drawn_image(self.number))
 
 
 @dataclass
@@ -88,7 +87,8 @@ def planted_reports(count: int, seed: int = 0) -> list[PlantedReport]:
         present = draw.sample(list(PRESENT), number % 4)
         text = phantom_report(present, seed + number, typos=0).findings
         planted = plant(text, kinds[number % len(kinds)], draw)
-        made.append(PlantedReport(number, WAYS[number % 3], planted, scrub(text).text))
+        image = encoded(phantom(seed + number, size=SIDE).pixels)
+        made.append(PlantedReport(number, image, WAYS[number % 3], planted, scrub(text).text))
     return made
 
 
@@ -153,6 +153,9 @@ def _serve(reports: Sequence[PlantedReport], store: Store, checkpoint: Path) -> 
             late = one.way == "PATCH"
             form = {"source": "ward"} | ({} if late else {"findings_text": one.planted.text})
             added = client.post("/cases", data=form, files={"image": one.image})
+            if added.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:  # a phantom unlike the others
+                said.append(added.content)
+                continue
             assert added.status_code in {200, 201}, added.text
             address = added.headers["location"]
             if late:
@@ -171,7 +174,9 @@ def _look_into_reports(reports: Sequence[PlantedReport], store: Store, search: S
     """Look for every word and number in the report that it was planted in."""
     with open_catalog(store.database_url) as catalog:
         for one in reports:
-            case = catalog.case(case_id_of(hashlib.sha256(one.image).hexdigest()))
+            case = catalog.find_image(hashlib.sha256(one.image).hexdigest())
+            if case is None:
+                continue
             kept = catalog.reports.of([case.id])[case.id].report.findings
             search.reports += 1
             search.values += len(one.planted.secrets)

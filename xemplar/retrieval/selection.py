@@ -1,6 +1,6 @@
 """Selection of the cases to return: filters, exclusions, diversity, counter-examples."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from xemplar.retrieval.duplicates import (
 )
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
-from xemplar.retrieval.words import DEPTH, WordRanking, fuse, ranked_by_words
+from xemplar.retrieval.words import DEPTH, Fused, WordRanking, fuse
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -138,12 +138,8 @@ class Scope:
             first += group[::-1][: most - len(first)].tolist()
             if len(first) == most:
                 break
-        cases = self._catalog.cases(first)
-        there = [cases[number] for number in first if number in cases]
         # without an image no case is similar to it
-        found = [Found(case, 0, 0, ranked_by_words(case.id, words)) for case in there]
-        vectors = _vectors(self.generation, there)
-        return choose(found, vectors, self.search.k, self.search, self._is_copy)
+        return self._chosen(fuse([], first, words), lambda case, one, _: Found(case, 0, 0, one))
 
     def counter_examples(
         self, target: Target, finding: str, shown: Sequence[Found] = ()
@@ -243,11 +239,13 @@ class Scope:
         ids = self.generation.ids
         allowed = ids if self._matching is None else ids[self._matching.mask]
         ranking = WordRanking.of(self._catalog, self.search.text, len(ids)).among(allowed)
+        if not self._excluded:
+            return ranking
         return ranking.without(np.fromiter(self._excluded, np.int64))
 
     def _fused(self, target: Target, words: WordRanking) -> Selection:
         """Selects cases by the fused rankings of image and words."""
-        count, depth = self.search.k, max(DEPTH, POOL_FACTOR * self.search.k)
+        depth = max(DEPTH, POOL_FACTOR * self.search.k)
         everything = self._matching
         among = None if everything is None else self.generation.ids[everything.mask]
         condition = None if everything is None else everything.condition
@@ -260,20 +258,39 @@ class Scope:
             also.update((int(i), float(s)) for i, s in pairs)
         scores = also | by_image
         ranked = fuse(list(by_image), list(also), words)
-        cases = self._catalog.cases(one.case for one in ranked)
-        there = [one for one in ranked if one.case in cases]
-        vectors = _vectors(self.generation, [cases[one.case] for one in there])
-        found = [
-            Found(
-                cases[one.case],
-                scores[one.case] if target.parts is None else target.similarity(vector),
-                scores[one.case],
-                one,
-            )
-            for one, vector in zip(there, vectors, strict=True)
-        ]
-        chosen = choose(found, vectors, count, self.search, self._is_copy)
-        return Selection(chosen, hits.recall_at_10)
+
+        def scored(case: Case, one: Fused, vector: npt.NDArray[np.float32]) -> Found:
+            score = scores[one.case]
+            similarity = score if target.parts is None else target.similarity(vector)
+            return Found(case, similarity, score, one)
+
+        return Selection(self._chosen(ranked, scored), hits.recall_at_10)
+
+    def _chosen(
+        self,
+        ranked: Sequence[Fused],
+        scored: Callable[[Case, Fused, npt.NDArray[np.float32]], Found],
+    ) -> list[Found]:
+        """Selects cases in their order, and reads no more of them than that takes.
+
+        Args:
+            ranked: candidates, the best first.
+            scored: makes a found case of it, its place in the rankings and its embedding.
+        """
+        pool = max(POOL_FACTOR * self.search.k, MIN_POOL) if self._is_picky else self.search.k
+        while True:
+            first = ranked[:pool]
+            cases = self._catalog.cases(one.case for one in first)
+            there = [one for one in first if one.case in cases]
+            vectors = _vectors(self.generation, [cases[one.case] for one in there])
+            found = [
+                scored(cases[one.case], one, vector)
+                for one, vector in zip(there, vectors, strict=True)
+            ]
+            chosen = choose(found, vectors, self.search.k, self.search, self._is_copy)
+            if len(chosen) == self.search.k or pool >= len(ranked):
+                return chosen
+            pool *= 4
 
     def _hits(
         self,
@@ -309,8 +326,7 @@ class Scope:
             among = self.generation.ids[np.flatnonzero(matching.mask)]
             condition = matching.condition
         search, excluded = self.search, {*self._excluded, *above}
-        picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
-        pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
+        pool = max(POOL_FACTOR * count, MIN_POOL) if self._is_picky else count
         while True:
             hits = self.generation.search(
                 target.vector, pool, excluded, among, exact=search.exact, condition=condition
@@ -328,6 +344,13 @@ class Scope:
             if len(chosen) == count or searched or pool >= MAX_POOL:
                 return Selection(chosen, hits.recall_at_10, found)
             pool = min(4 * pool, MAX_POOL)
+
+    @property
+    def _is_picky(self) -> bool:
+        """True if many of the most similar cases may be rejected."""
+        search = self.search
+        drops = search.near_duplicates == "drop"
+        return bool(search.diversity) or search.one_per_patient or drops
 
     def _is_copy(self, case: Case, chosen: Sequence[Case]) -> bool:
         """Returns True if a case shows the image of an excluded or already selected case."""

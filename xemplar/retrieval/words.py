@@ -53,7 +53,7 @@ class WordRanking:
             InvalidArgument: nothing in the text can be searched for.
         """
         asked = wanted(text)
-        found = [catalog.reports.saying([term]) for term in asked.terms]
+        found = catalog.reports.saying_each(asked.terms)
         by_id = np.zeros(1 + max((int(some[-1]) for some in found if len(some)), default=0))
         for some in found:
             by_id[some] += np.log(1 + max(cases, 1) / max(len(some), 1))
@@ -72,12 +72,19 @@ class WordRanking:
 
     def rank(self, case: int) -> int | None:
         """Return the rank of a case, from 1; None if it has none of the terms."""
-        place = int(np.searchsorted(self.ids, case))
-        if place == len(self.ids) or self.ids[place] != case:
-            return None
+        return self.ranks([case])[0]
+
+    def ranks(self, cases: Sequence[int]) -> list[int | None]:
+        """Return the ranks of cases, as `rank` does."""
+        if not len(self.ids):
+            return [None] * len(cases)
+        asked = np.array(cases, np.int64)
+        places = np.minimum(np.searchsorted(self.ids, asked), len(self.ids) - 1)
         levels, counts = self._levels
-        better = np.searchsorted(levels, self.scores[place], "right")
-        return 1 + int(counts[better:].sum())
+        better = np.append(np.cumsum(counts[::-1])[::-1], 0)  # cases of a level or above
+        ranks = 1 + better[np.searchsorted(levels, self.scores[places], "right")]
+        known = self.ids[places] == asked
+        return [int(rank) if there else None for rank, there in zip(ranks, known, strict=True)]
 
     def groups(self) -> Iterator[Ids]:
         """Yield the cases of each rank, the best first; ids ascending."""
@@ -137,9 +144,9 @@ def fuse(by_image: Sequence[int], also: Sequence[int], words: WordRanking) -> li
         words: ranking by words.
     """
     image_ranks = {case: rank for rank, case in enumerate(by_image, start=1)}
-    fused = []
-    for case in dict.fromkeys([*by_image, *also]):
-        by, said = image_ranks.get(case), words.rank(case)
+    fused, cases = [], [*dict.fromkeys([*by_image, *also])]
+    for case, said in zip(cases, words.ranks(cases), strict=True):
+        by = image_ranks.get(case)
         score = 0 if by is None else 1 / (IMAGE_OFFSET + by)
         score += 0 if said is None else 1 / (WORDS_OFFSET + said)
         fused.append(Fused(case, score, by, said))

@@ -16,6 +16,8 @@ from xemplar.archive.store import Store
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Generation, Probe, build, open_generation, publish
 
+PQ = f"PQ{SIZE // 2}x4fs"
+
 
 def opened(
     store: Store,
@@ -117,12 +119,14 @@ def test_among_a_few_cases_and_on_request_all_are_compared(
         assert hits.recall_at_10 == 1.0
 
 
-@pytest.mark.parametrize("share", [0.9, 0.4, 0.1])
+@pytest.mark.parametrize(
+    ("share", "code"), [(0.9, "SQ8"), (0.4, "SQ8"), (0.1, "SQ8"), (0.4, PQ), (0.1, PQ)]
+)
 def test_a_filter_decides_who_may_appear_in_inverted_lists(
-    tmp_path: Path, few: int, share: float
+    tmp_path: Path, few: int, share: float, code: str
 ) -> None:
     ids, vectors = np.arange(5, 1605, dtype=np.int64), random_vectors(1600)
-    generation = opened(Store(tmp_path), ids, vectors, "IVF16,SQ8")
+    generation = opened(Store(tmp_path), ids, vectors, f"IVF16,{code}")
     among = np.sort(np.random.default_rng(0).choice(ids, int(share * len(ids)), replace=False))
     kept, found = set(map(int, among)), 0
     for query in random_vectors(20, seed=1):
