@@ -157,7 +157,7 @@ def _entries(action: str, record: Record, status: int) -> list[AuditEntry]:
             results=answer.results,
         )
         for answer in record.answers
-    ] or [entry]
+    ] or [replace(entry, results=record.shown)]
 
 
 def _is_change(scope: Scope, record: Record) -> bool:

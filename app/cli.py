@@ -79,9 +79,13 @@ def openapi() -> None:
 @options_from(Search, panel="Search")
 def query(
     image: Annotated[
-        Path,
-        typer.Argument(help="PNG, JPEG, TIFF or DICOM radiograph.", exists=True, dir_okay=False),
-    ],
+        Path | None,
+        typer.Argument(
+            help="PNG, JPEG, TIFF or DICOM radiograph; without one, --text alone is searched for.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -115,31 +119,31 @@ def query(
         xemplar query today.dcm --prior first.dcm --prior second.dcm
 
         xemplar query image.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
+
+        xemplar query --text "left effusion with cardiomegaly"
     """
     limit_threads(os.environ)  # before the first import of numpy
     from rich.console import Console
 
-    from xemplar.retrieval.result import Answer
-
     from .opening import open_retriever
     from .table import answer_tables
-    from .wire import answer_out, series_out
+    from .wire import words_answer_out
 
     search = Search(**options)
+    if image is None:
+        search.check_without_image()
+        _refuse_options_of_image(prior, pictures)
     settings = _settings(store, checkpoint, database, index_url, concurrent_queries=1)
     retriever = open_retriever(settings)
     try:
         if checkpoint is not None:
             _refuse_other(checkpoint, retriever)
-        files = [file.read_bytes() for file in (*(prior or ()), image)]
-        *priors, answer = retriever.ask_all(files, search)
-        if not isinstance(answer, Answer):
-            raise answer
-        if pictures is not None:
-            _write_pictures(retriever, answer, pictures)
+        if image is None:
+            out = words_answer_out(retriever.ask_words(search)).model_dump()
+        else:
+            out = _similar_to(retriever, image, prior or [], search, pictures)
     finally:
         retriever.close()
-    out = (series_out(answer, priors) if priors else answer_out(answer)).model_dump()
     if as_json:
         typer.echo(json.dumps(out, indent=2))
         return
@@ -147,10 +151,45 @@ def query(
     for table in answer_tables(out):
         console.print(table)
     console.print(out["notice"], style="bold")
-    if pictures is None:
+    if image is not None and pictures is None:
         name_next("query", str(image), "--store", str(store), "--pictures", "answer")
     else:
         name_next("serve", "--store", str(store))
+
+
+def _refuse_options_of_image(prior: list[Path] | None, pictures: Path | None) -> None:
+    """Refuses options that need an image.
+
+    Raises:
+        InvalidArgument: one of them was given.
+    """
+    from xemplar.errors import InvalidArgument
+
+    if prior or pictures:
+        raise InvalidArgument(
+            f"{'--prior' if prior else '--pictures'} needs an image; name its file as well"
+        )
+
+
+def _similar_to(
+    retriever: "Retriever",
+    image: Path,
+    priors: list[Path],
+    search: Search,
+    pictures: Path | None,
+) -> dict[str, Any]:
+    """Answers for an image, as JSON, and writes pictures of the answer into a folder, if named."""
+    from xemplar.retrieval.result import Answer
+
+    from .wire import answer_out, series_out
+
+    files = [file.read_bytes() for file in (*priors, image)]
+    *earlier, answer = retriever.ask_all(files, search)
+    if not isinstance(answer, Answer):
+        raise answer
+    if pictures is not None:
+        _write_pictures(retriever, answer, pictures)
+    return (series_out(answer, earlier) if earlier else answer_out(answer)).model_dump()
 
 
 def _serve(settings: "ServiceSettings", sockets: "list[socket]", named: str | None) -> None:

@@ -49,7 +49,10 @@ def demo(
     """
     folder, image = images(WORK)
     store = WORK / f"store-{folder.resolve().name}"
+    is_new = not store.exists()
     xemplar("index", folder, "--store", store)
+    if is_new and folder == WORK / "phantoms":  # no network was trained on them
+        xemplar("generations", "calibrate", "--store", store)
     command = [sys.executable, "-m", "xemplar", "serve", "--store", str(store)]
     port = free_port()
     address, log = f"http://{HOST}:{port}", WORK / LOG

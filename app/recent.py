@@ -15,6 +15,10 @@ from xemplar.retrieval.result import ExplainedQuery
 
 MAX_ERRORS = 200
 
+MAX_DEEP = 32
+"""Queries whose own values are kept, up to 2 MB each: the newest ones, as readers window what they
+have just sent. Those before keep their display copy."""
+
 
 @dataclass
 class _Recent:
@@ -67,6 +71,8 @@ class RecentQueries:
             one = self._queries.setdefault(query.query_id, new)
             one.shared |= shared
             self._queries.move_to_end(query.query_id)
+            if one is new and query.deep is not None:
+                self._forget_deep()
             if len(self._queries) > self._capacity:
                 held = [(query_id, other.key) for query_id, other in self._queries.items()]
                 for query_id in surplus(held, self._capacity):
@@ -123,6 +129,13 @@ class RecentQueries:
         with self._lock:
             for query_id in [name for name, one in self._queries.items() if one.at < oldest]:
                 del self._queries[query_id]
+
+    def _forget_deep(self) -> None:
+        """Drop the values of all but the `MAX_DEEP` newest queries that have some."""
+        deep = [one for one in self._queries.values() if one.query.deep is not None]
+        deep.sort(key=lambda one: one.at)
+        for one in deep[:-MAX_DEEP]:
+            one.query = one.query.without_deep()
 
     def _found(self, query_id: str, key: str | None) -> _Recent | None:
         one = self._queries.get(query_id)

@@ -14,6 +14,9 @@ SHOWN = 5
 
 def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     """Yield the predictions and ranked cases of an answer (the JSON of ``POST /query``)."""
+    if "query_id" not in answer:
+        yield from _by_words(answer)
+        return
     yield _predictions(answer)
     if answer["warnings"]:
         yield _notes("Warnings", answer["warnings"])
@@ -29,6 +32,29 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
     if answer["counter_examples"]:
         title = f"Similar, without {plain(answer['explained_finding'].replace('_', ' '))}"
         yield _cases(title, answer["counter_examples"], measured_on)
+
+
+def _by_words(answer: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield the tables of an answer to words alone."""
+    words = answer["words"]
+    if words["unknown"]:
+        yield _notes("In no report", words["unknown"])
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+    table.title = f"Cases by words, of {words['cases']} with any of them"
+    for column in ("rank", "case", "findings", "patient", "view", "source"):
+        table.add_column(column)
+    for near in answer["neighbours"]:
+        table.add_row(
+            str(near["ranks"]["by_words"]),
+            near["case_id"],
+            plain(", ".join(near["findings"]).replace("_", " ")) or "unknown",
+            " ".join(str(v) for v in (near["sex"], near["age"]) if v is not None) or "-",
+            plain(near["view"] or "-"),
+            plain(near["source"]),
+        )
+    yield table
+    if answer.get("prevalence"):
+        yield _prevalence(answer["prevalence"])
 
 
 def _predictions(answer: Mapping[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Request
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from xemplar.errors import InvalidArgument
 
+from .content_type import has_body
 from .problems import SHOWN
 
 MAX_BATCH = 64
@@ -50,6 +52,12 @@ _IMAGE = {
 
 REQUEST_BODY = _body(_IMAGE)
 """OpenAPI's description of a body with one image."""
+
+IMAGE_OR_NONE = REQUEST_BODY | {
+    "required": False,
+    "description": "The radiograph; without a body, `text` alone is searched for.",
+}
+"""OpenAPI's description of a body with one image, or none."""
 
 BATCH_BODY = _body(
     {
@@ -114,6 +122,23 @@ async def image_of(request: Request) -> AsyncIterator[UploadFile]:
             yield radiograph
     finally:
         await form.close()
+
+
+async def image_or_none(request: Request) -> AsyncIterator[UploadFile | None]:
+    """Yield the image of a request, as `image_of` does, or None for a request without a body.
+
+    Raises:
+        InvalidArgument, HTTPException, Refusal: as `image_of`; or there is neither a body, nor text
+            in the address to search for.
+    """
+    if has_body(request.headers):
+        async with asynccontextmanager(image_of)(request) as image:
+            yield image
+    elif "text" in request.query_params:
+        yield None
+    else:
+        detail = str(_refusal("It is empty.", 1))
+        raise InvalidArgument(f"{detail}; to search by words alone, name text in the address")
 
 
 async def images_of(request: Request) -> AsyncIterator[list[UploadFile]]:

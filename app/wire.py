@@ -29,13 +29,14 @@ from xemplar.api import (
     Problem,
     RanksOut,
     ReportOut,
-    SaidOut,
     ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     TimelineOut,
+    ValuesOut,
     WordsAnswerOut,
+    WordsMatchOut,
 )
 from xemplar.api.cases import INSISTED, REPORTS
 from xemplar.archive.store import Store
@@ -43,6 +44,7 @@ from xemplar.catalog import Case, CaseReport
 from xemplar.data.findings import known_finding
 from xemplar.data.outcomes import Outcome
 from xemplar.errors import InputError, InvalidArgument
+from xemplar.imaging.deep import DeepValues
 from xemplar.imaging.radiograph import size_mm
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
@@ -50,9 +52,9 @@ from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.reports.terms import Place
 from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
-from xemplar.retrieval.result import Answer, Neighbour
+from xemplar.retrieval.result import Answer, Neighbour, WordsAnswer
 from xemplar.retrieval.timeline import Timeline
-from xemplar.retrieval.words import Fused, WordRanking, WordsMatch
+from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.views import parse_view, unknown_view_message
 
 from .problems import refusal
@@ -106,6 +108,7 @@ def answer_out(
         warnings=list(answer.warnings),
         doubts=list(answer.doubts),
         size_mm=answer.size_mm,
+        values=_values(answer.deep, f"{query}/values"),
         timings_ms={**answer.timings_ms, **(more_timings or {})},
     )
 
@@ -130,8 +133,28 @@ def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str 
                 warnings=shown.warnings,
             )
         )
-    fields = answer_out(latest, root=root).model_dump()
-    return SeriesOut.model_validate(fields | {"priors": earlier})
+    return SeriesOut(**dict(answer_out(latest, root=root)), priors=earlier)
+
+
+def _values(deep: DeepValues | None, url: str) -> ValuesOut | None:
+    if deep is None:
+        return None
+    height, width = deep.levels.shape
+    lowest, highest = (
+        float(end) * deep.slope + deep.intercept for end in (deep.levels.min(), deep.levels.max())
+    )
+    return ValuesOut(
+        url=url,
+        height=height,
+        width=width,
+        slope=deep.slope,
+        intercept=deep.intercept,
+        lowest=lowest,
+        highest=highest,
+        window_centre=deep.centre,
+        window_width=deep.width,
+        inverted=deep.inverted,
+    )
 
 
 def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
@@ -143,28 +166,33 @@ def _prevalence(found: Prevalence | None) -> PrevalenceOut | None:
     return PrevalenceOut(cases=found.cases, findings=findings, outcomes=outcomes)
 
 
-def words_answer_out(
-    generation: str, ranking: WordRanking, found: Sequence[WordsMatch], root: str
-) -> WordsAnswerOut:
-    """Converts cases that were found by words alone."""
-    cases = [
-        SaidOut(
+def words_answer_out(answer: WordsAnswer, root: str = "") -> WordsAnswerOut:
+    """Converts an answer to words alone; ``root`` is the prefix of all addresses."""
+    neighbours = [
+        WordsMatchOut(
             **_case(one.case, root),
             rank=one.rank,
+            more_of_patient=list(one.more_of_patient),
+            ranks=_ranks(one.fused),
             report=_report_out(one.report, one.marks),
         )
-        for one in found
+        for one in answer.neighbours
     ]
-    return WordsAnswerOut(generation=generation, cases=cases, words=_words(ranking))
+    return WordsAnswerOut(
+        generation=answer.generation,
+        neighbours=neighbours,
+        words=_words(answer.words),
+        prevalence=_prevalence(answer.prevalence),
+        matched=answer.matched,
+        timings_ms=answer.timings_ms,
+    )
 
 
 def _words(ranking: WordRanking) -> AskedWordsOut:
     return AskedWordsOut(cases=len(ranking.ids), unknown=list(ranking.asked.unknown))
 
 
-def _ranks(fused: Fused | None) -> RanksOut | None:
-    if fused is None:
-        return None
+def _ranks(fused: Fused) -> RanksOut:
     return RanksOut(score=fused.score, by_image=fused.image_rank, by_words=fused.words_rank)
 
 
@@ -205,7 +233,7 @@ def _neighbour(
         probability=near.probability,
         called=near.called,
         steering=None if near.steering is None else SteeringOut(**vars(near.steering)),
-        ranks=_ranks(near.fused),
+        ranks=None if near.fused is None else _ranks(near.fused),
         report=_report(near.report, near.marks),
         overlay_url=f"{case}/overlay?finding={quote(answer.explained)}",
         evidence_url=f"{case}/evidence/{answer.query_id}",

@@ -12,6 +12,9 @@ store's data set, of patients that are not in the store, with a text of their fi
 
 The gain of a case is the share of the findings of either that both have; figures are mean nDCG@10,
 with the difference of both to the better of image and words, and its 95 % interval over patients.
+Reports that say the same of what was asked share a rank: the words alone get the mean over all
+orders of such cases (McSherry and Najork, ECIR 2008). With one order of equal cases, that of their
+ids, they would get what that order of this store happens to give ("by id").
 The reports are put into the store that is named: use a copy.
 
     xemplar index nih14 --split train --store fusing-store
@@ -21,7 +24,7 @@ The reports are put into the store that is named: use a copy.
 import argparse
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -49,7 +52,7 @@ from xemplar.retrieval.words import WordRanking  # noqa: E402
 K = 10
 LEFT_OUT = 0.1
 TYPOS = 0.02
-WAYS = ("image", "words", "both")
+WAYS = ("image", "words", "both", "words by id")
 
 
 def findings_of(labels: Mapping[str, int]) -> frozenset[str]:
@@ -112,6 +115,21 @@ def ndcg(ranked: Sequence[float], everything: np.ndarray) -> float:
     return float(np.array(ranked[:K]) @ discounts[: len(ranked[:K])] / best)
 
 
+def tied_ndcg(groups: Iterable[Sequence[float]], everything: np.ndarray) -> float:
+    """Compute the mean nDCG at K over all orders within groups of equal rank.
+
+    Args:
+        groups: gains of the cases of each rank, the best rank first.
+        everything: gains of all cases.
+    """
+    expected: list[float] = []
+    for group in groups:
+        expected += [float(np.mean(group))] * min(len(group), K - len(expected))
+        if len(expected) == K:
+            break
+    return ndcg(expected, everything)
+
+
 def measure(
     retriever: Retriever, images: Sequence[DatasetImage], seed: int
 ) -> dict[str, list[tuple[str | None, tuple[float, ...]]]]:
@@ -130,13 +148,14 @@ def measure(
         for kind, text_of in KINDS.items():
             text = text_of(draw, sorted(has))
             ranking = WordRanking.of(catalog, text, len(ids))
-            best = [int(case) for group in ranking.groups() for case in group][:K]
+            ranked = [[gain[int(case)] for case in group] for group in ranking.groups()]
             both = retriever.again(alone, Search(k=K, text=text))
             shown = [gain[near.case.id] for near in both.neighbours]
             figures = (
                 by_image,
-                ndcg([gain[case] for case in best], everything),
+                tied_ndcg(ranked, everything),
                 ndcg(shown, everything),
+                ndcg([one for group in ranked for one in group], everything),
             )
             rows[kind].append((image.patient, figures))
     return rows
@@ -158,7 +177,9 @@ def main() -> None:
         every = open_dataset(options.images).images
         images = [one for one in every if one.split == options.split and findings_of(one.labels)]
         rows = measure(retriever, images[: options.limit], options.seed + 1)
-    table = Table("text", *WAYS, "both - better", title=f"{len(rows['vague'])} images")
+    table = Table(
+        "text", *WAYS, "both - better of image and words", title=f"{len(rows['vague'])} images"
+    )
     for kind, found in rows.items():
         values = np.array([figures for _, figures in found])
         means = values.mean(axis=0)

@@ -1,9 +1,10 @@
-"""Time that reports add to a query: finding cases by words, and reading the reports shown.
+"""Processor time of a whole query, with reports and without, by SQLite and by PostgreSQL.
 
-A catalog of drawn cases gets a synthetic report for each, one of 2,000 distinct ones, on SQLite and
-on PostgreSQL. Figures are medians in milliseconds, of the parts that a query without reports does
-not have; the rest of a query is in docs/speed.md. Brute force reads the terms of all reports. The
-processor's time is that of this process: with SQLite of all the work, with PostgreSQL of a part.
+A store of drawn cases without pictures (`benchmarks.scale_cases`) answers new images, from their
+bytes to the answer's JSON: first without any report, then with one beside each case, one of 2,000
+distinct ones. Figures are medians of the processor's time of this process and of the database's
+together, so that other work on the machine hardly matters; and of the time on the clock. Cases
+found by words are compared with brute force, which reads the terms of all reports.
 
     python -m benchmarks.report_search --cases 100000
 """
@@ -12,8 +13,9 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -25,22 +27,37 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from sqlalchemy import insert, select  # noqa: E402
+from xemplar_app.wire import answer_out, words_answer_out  # noqa: E402
 
-from benchmarks.scale_cases import PREVALENCE  # noqa: E402
+from benchmarks.scale_cases import PREVALENCE, fill  # noqa: E402
+from tests.images import encoded  # noqa: E402
 from tests.system.postgres import Postgres  # noqa: E402
-from xemplar.catalog import Catalog, migrate, open_catalog  # noqa: E402
+from xemplar.api.search import Search  # noqa: E402
+from xemplar.archive.store import Store  # noqa: E402
+from xemplar.catalog import Catalog, open_catalog  # noqa: E402
 from xemplar.catalog.schema import reading, writing  # noqa: E402
-from xemplar.catalog.tables import CaseRow, ReportRow  # noqa: E402
+from xemplar.catalog.tables import ReportRow  # noqa: E402
 from xemplar.data.findings import NIH14  # noqa: E402
+from xemplar.index import build, publish  # noqa: E402
+from xemplar.model.checkpoint import default_checkpoint, load  # noqa: E402
+from xemplar.phantom.radiograph import phantom  # noqa: E402
 from xemplar.phantom.report import phantom_report  # noqa: E402
 from xemplar.reports.report import StoredReport  # noqa: E402
 from xemplar.reports.terms import terms_of, wanted  # noqa: E402
-from xemplar.retrieval.words import WordRanking  # noqa: E402
+from xemplar.retrieval.retriever import Retriever  # noqa: E402
 
 TEXTS = ("left effusion with cardiomegaly", "effusion without pneumothorax", "hiatal hernia")
 ROWS, DISTINCT = 2_000, 2_000
-SHOWN = 5
-TIMES = 15
+IMAGES, SIDE = 8, 1024
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Median milliseconds of some work: the processor's, and the clock's."""
+
+    processor: float
+    wall: float
 
 
 def drawn_reports() -> list[dict[str, object]]:
@@ -54,29 +71,12 @@ def drawn_reports() -> list[dict[str, object]]:
     return rows
 
 
-def fill(catalog: Catalog, cases: int) -> None:
-    """Write cases without images, and one of the distinct reports beside each."""
+def add_reports(catalog: Catalog, cases: int) -> None:
+    """Write one of the distinct reports beside each case."""
     reports = drawn_reports()
-    at = datetime(2026, 1, 1, tzinfo=UTC)
     for start in range(1, cases + 1, ROWS):
         ids = range(start, min(start + ROWS, cases + 1))
         with writing(catalog.engine) as connection:
-            connection.execute(
-                insert(CaseRow),
-                [
-                    {
-                        "id": number,
-                        "case_id": f"{number:016x}",
-                        "image_sha256": f"{number:064x}",
-                        "source": "drawn",
-                        "labels": {},
-                        "width": 1024,
-                        "height": 1024,
-                        "created_at": at,
-                    }
-                    for number in ids
-                ],
-            )
             rows = [{"case": number, **reports[number % DISTINCT]} for number in ids]
             connection.execute(insert(ReportRow), rows)
 
@@ -88,52 +88,95 @@ def brute_force(catalog: Catalog, terms: tuple[str, ...]) -> list[int]:
         return sorted(row.case for row in rows if {*terms} <= {*row.terms.split()})
 
 
-def milliseconds(work: Callable[[], object]) -> str:
-    """Median time of some work, and in parentheses the processor's."""
-    wall, processor = [], []
-    for _ in range(TIMES):
+def processor_seconds(folder: Path | None) -> float:
+    """Processor time so far of this process, and of the processes that work in a folder."""
+    seconds = time.process_time()
+    for process in Path("/proc").glob("[0-9]*") if folder else ():
+        try:
+            if (process / "cwd").resolve().is_relative_to(folder or "/"):
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                seconds += (int(fields[11]) + int(fields[12])) / TICK
+        except OSError:  # it has ended
+            continue
+    return seconds
+
+
+def cost(work: Callable[[bytes], object], images: list[bytes], server: Path | None) -> Cost:
+    """Measure some work on each of the images, in turn.
+
+    A database's processor time is told in hundredths of a second, so it is the mean over all.
+    """
+    work(images[0])
+    wall, own, before = [], [], processor_seconds(server) - time.process_time()
+    for image in images:
         began, used = time.perf_counter(), time.process_time()
-        work()
+        work(image)
         wall.append((time.perf_counter() - began) * 1000)
-        processor.append((time.process_time() - used) * 1000)
-    return f"{median(wall):.1f} ({median(processor):.1f})"
+        own.append((time.process_time() - used) * 1000)
+    database = (processor_seconds(server) - time.process_time() - before) * 1000 / len(images)
+    return Cost(median(own) + database, median(wall))
 
 
-def measure(url: str, cases: int, table: Table) -> None:
-    """Fill a catalog, compare with brute force, and add rows to a table."""
-    migrate(url)
+def measure(
+    url: str, root: Path, cases: int, rounds: int, server: Path | None
+) -> Mapping[str, Cost]:
+    """Fill a catalog, build its index, and measure queries before it has reports, and with them."""
+    checkpoint = load(default_checkpoint())
+    store = Store(root)
+    fill(url, cases, statistics=True, checkpoint=checkpoint)
     with open_catalog(url) as catalog:
-        fill(catalog, cases)
-        kind = catalog.engine.dialect.name
-        some = np.random.default_rng(0).integers(1, cases, SHOWN).tolist()
-        shown = milliseconds(lambda: catalog.reports.of(some))
-        table.add_row(kind, f"read the {SHOWN} reports shown", "", shown, "")
+        publish(store, build(store, checkpoint, lambda: catalog.vectors(checkpoint.digest)).name)
+    images = [encoded(phantom(n, size=SIDE).pixels) for n in range(IMAGES)] * rounds
+    with closing(Retriever.open(default_checkpoint(), store, url)) as retriever:
+
+        def query(**search: str) -> Callable[[bytes], object]:
+            return lambda data: answer_out(retriever.ask(data, Search(**search))).model_dump_json()
+
+        def by_words(text: str) -> Callable[[bytes], object]:
+            asked = Search(text=text)
+            return lambda _: words_answer_out(retriever.ask_words(asked)).model_dump_json()
+
+        found = {"query, no reports": cost(query(), images, server)}
+        add_reports(retriever.catalog, cases)
+        found["query"] = cost(query(), images, server)
         for text in TEXTS:
             terms = wanted(text).terms
-            found = catalog.reports.saying(terms)
-            began = time.perf_counter()
-            assert found.tolist() == brute_force(catalog, terms), text
-            slow = (time.perf_counter() - began) * 1000
-            quick = milliseconds(lambda terms=terms: catalog.reports.saying(terms))
-            ranked = milliseconds(lambda text=text: WordRanking.of(catalog, text, cases))
-            counted = f"{len(found):,}"
-            table.add_row(kind, f"filter: {text}", counted, quick, f"{slow:,.0f}")
-            table.add_row(kind, f"rank: {text}", "", ranked, "")
+            said = retriever.catalog.reports.saying(terms).tolist()
+            assert said == brute_force(retriever.catalog, terms), text
+            found[f"query, says={text} ({len(said):,})"] = cost(query(says=text), images, server)
+            found[f"query, text={text}"] = cost(query(text=text), images, server)
+            found[f"words alone, text={text}"] = cost(by_words(text), images, server)
+        ids = iter(range(1, cases))
+        removal = cost(lambda _: retriever.catalog.remove([f"{next(ids):016x}"]), images, server)
+        found["remove one case with its report"] = removal
+    return found
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print a table for each database."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5, help=f"of {IMAGES} images")
     parser.add_argument("--sqlite", action="store_true", help="leave PostgreSQL out")
     options = parser.parse_args()
-    table = Table("database", "work", "cases found", "ms (processor)", "brute force, ms")
+    sizes = options.cases, options.rounds
     with tempfile.TemporaryDirectory() as folder:
-        measure(f"sqlite:///{Path(folder) / 'catalog.sqlite'}", options.cases, table)
+        url = f"sqlite:///{Path(folder) / 'catalog.sqlite'}"
+        show("SQLite", measure(url, Path(folder) / "sqlite", *sizes, None))
         if not options.sqlite:
             with Postgres() as server:
-                measure(server.create("reports"), options.cases, table)
-    Console().print(table)
+                url, root = server.create("reports"), Path(folder) / "postgresql"
+                show("PostgreSQL", measure(url, root, *sizes, server.folder))
+
+
+def show(database: str, found: Mapping[str, Cost]) -> None:
+    """Print the figures of one database."""
+    table = Table("work", "processor, ms", "to a query without reports", "wall, ms", title=database)
+    base = found["query, no reports"].processor
+    for name, one in found.items():
+        ratio = f"{one.processor / base:.2f}" if name.startswith("query") else ""
+        table.add_row(name, f"{one.processor:.1f}", ratio, f"{one.wall:.1f}")
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

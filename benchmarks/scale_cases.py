@@ -70,7 +70,9 @@ class Embeddings:
         return present, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def rows(count: int) -> Iterator[tuple[list[dict[str, Any]], ...]]:
+def rows(
+    count: int, checkpoint: Checkpoint = CHECKPOINT
+) -> Iterator[tuple[list[dict[str, Any]], ...]]:
     """Yield rows of cases, of findings and of embeddings, `ROWS` cases at a time."""
     drawing = Embeddings()
     random = drawing.random
@@ -105,7 +107,7 @@ def rows(count: int) -> Iterator[tuple[list[dict[str, Any]], ...]]:
             embeddings.append(
                 {
                     "case": number,
-                    "checkpoint": CHECKPOINT.digest,
+                    "checkpoint": checkpoint.digest,
                     "vector": vectors[row].astype("<f4").tobytes(),
                     "logits": logits[row].tobytes(),
                     "cams": cams[row].tobytes(),
@@ -115,11 +117,13 @@ def rows(count: int) -> Iterator[tuple[list[dict[str, Any]], ...]]:
         yield cases, findings, embeddings
 
 
-def fill(url: str, cases: int, statistics: bool) -> dict[str, str]:
-    """Make a catalog in bulk."""
+def fill(
+    url: str, cases: int, statistics: bool, checkpoint: Checkpoint = CHECKPOINT
+) -> dict[str, str]:
+    """Make a catalog in bulk, with embeddings as if by a checkpoint of 256 numbers."""
     migrate(url)
     with open_catalog(url) as catalog:
-        for tables in rows(cases):
+        for tables in rows(cases, checkpoint):
             with writing(catalog.engine) as connection:
                 for table, some in zip((CaseRow, FindingRow, EmbeddingRow), tables, strict=True):
                     connection.execute(insert(table), some)

@@ -1,7 +1,7 @@
 """Commands ``xemplar generations list|check|activate|prune|purge|calibrate``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from xemplar.cli.terminal import (
     plain,
     progress,
 )
+
+if TYPE_CHECKING:
+    from xemplar.index import SimilarityCalibration
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, or go back to one.")
 
@@ -177,11 +180,14 @@ def purge(
 @generations.command()
 def calibrate(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            help="similarity.json of `xemplar evaluate ranking`.", exists=True, dir_okay=False
+            help="similarity.json of `xemplar evaluate ranking`. Without it, the indexed cases are "
+            "compared with each other: only for images that the network was not trained on.",
+            exists=True,
+            dir_okay=False,
         ),
-    ],
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     checkpoint: CheckpointOption = None,
     database: DatabaseOption = "",
@@ -189,32 +195,36 @@ def calibrate(
 ) -> None:
     """Republish the live index with a measured calibration of similarity.
 
-    Example:
+    Examples:
         xemplar generations calibrate report/similarity.json --store archive
+        xemplar generations calibrate --store phantoms
     """
-    import json
-
     from xemplar.archive.store import Store
     from xemplar.catalog import open_catalog
-    from xemplar.errors import ConfigurationError
-    from xemplar.index import SimilarityCalibration
     from xemplar.indexing.publishing import build_generation
+    from xemplar.indexing.self_calibration import calibrate_on_own_cases
     from xemplar.model.checkpoint import default_checkpoint, load
     from xemplar.retrieval.snapshot import live_checkpoint
+
+    read = None if file is None else _calibration(file)
+    place = Store(store, index_url)
+    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
+    with open_catalog(database or place.database_url) as catalog:
+        measured = read or calibrate_on_own_cases(catalog, loaded.digest)
+        published = build_generation(place, catalog, loaded, calibration=measured)
+    Console().print(
+        f"{published.name} is live, calibrated; running services switch to it within seconds"
+    )
+
+
+def _calibration(file: Path) -> "SimilarityCalibration":
+    import json
+
+    from xemplar.errors import ConfigurationError
+    from xemplar.index import SimilarityCalibration
 
     try:
         fields = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    place = Store(store, index_url)
-    loaded = load(live_checkpoint(place, checkpoint or default_checkpoint()))
-    with open_catalog(database or place.database_url) as catalog:
-        published = build_generation(
-            place,
-            catalog,
-            loaded,
-            calibration=SimilarityCalibration.from_dict(fields),
-        )
-    Console().print(
-        f"{published.name} is live, calibrated; running services switch to it within seconds"
-    )
+    return SimilarityCalibration.from_dict(fields)

@@ -53,7 +53,8 @@ Doubt: TypeAlias = Literal[
 ]
 """The input validator finds the first five: turned by a quarter clockwise or anticlockwise, or by a
 half; bones dark; unlike everything indexed, as a child among adults, an animal or a photograph. A
-DICOM header states the others: not frontal, not a chest, text burnt into the picture."""
+DICOM header states the others: not frontal, not a chest, text burnt into the picture, which the
+pixels may show, too."""
 
 TURNED: tuple[Doubt, ...] = ("turned_right", "upside_down", "turned_left")
 """By one, two and three quarter turns clockwise."""

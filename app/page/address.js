@@ -7,6 +7,7 @@
 //   #/admin                               Admin
 //   #/readers/3f0a7f2b8a1c9de5             Reader study
 //   #/work                                My work
+//   #/words?text=left+effusion            Cases by the words of their reports
 //   #/collection/9b3f6d2a81c05e74         One collection
 
 /** Parameters of `GET .../similar`; all others are the page's own. */
@@ -17,7 +18,7 @@ export const ASKED = [
   "like", "unlike", "region", "text", "says",
 ];
 
-const FORM = /^#\/(?:(case|image|collection|readers)\/([0-9a-f]{16})(\/rate)?|(admin|work))?(?:\?(.*))?$/;
+const FORM = /^#\/(?:(case|image|collection|readers)\/([0-9a-f]{16})(\/rate)?|(admin|work|words))?(?:\?(.*))?$/;
 
 /** @typedef {{kind: string, id: string, rate: boolean, question: URLSearchParams, show: string | null, look: string | null, mended: boolean}} Place */
 
@@ -28,7 +29,7 @@ export function asked(question) {
   return all;
 }
 
-/** Parse the current address: kind is "ask", "case", "image", "collection", "admin" or "work". @returns {Place} */
+/** Parse the current address: kind is "ask", "case", "image", "collection", "admin", "work" or "words". @returns {Place} */
 export function here() {
   const [, named, id = "", rate = "", other, query = ""] = FORM.exec(location.hash) ?? [];
   const all = new URLSearchParams(query);
@@ -43,7 +44,7 @@ export function hashOf({ kind = "ask", id, rate, question, show, look, mended })
   if (look) all.set("look", look);
   if (mended && kind === "image") all.set("mended", "");
   const query = all.toString();
-  const place = { ask: "", admin: "admin", work: "work" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
+  const place = { ask: "", admin: "admin", work: "work", words: "words" }[kind] ?? `${kind}/${id}${rate ? "/rate" : ""}`;
   return `#/${place}${query ? `?${query}` : ""}`;
 }
 

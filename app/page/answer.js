@@ -6,7 +6,6 @@ import { Radiograph } from "./radiograph.js";
 import { outcomes, prevalence, timeline } from "./story.js";
 import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
-import { remedy } from "./mend.js";
 import { report } from "./report.js";
 import { T } from "./texts.js";
 import { Explanations, modeSwitch, overlayControls, showMode } from "./explanations.js";
@@ -151,7 +150,7 @@ export class AnswerView {
     if (!warnings.length) return null;
     const remedies = doubts.filter((one) => one in T.gate.remedies);
     return h("section", { class: "warnings" }, h("h3", {}, T.answer.warnings), h("ul", {}, warnings.map((text) => h("li", {}, text))),
-      h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.keep.mend(remedy(one)) }, T.gate.remedies[one]))));
+      h("div", { class: "buttons" }, remedies.map((one) => h("button", { onclick: () => this.keep.mend(one) }, T.gate.remedies[one]))));
   }
 
   #left(place) {

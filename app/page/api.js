@@ -102,6 +102,11 @@ export async function text(path) {
   return persistently(async () => (await fetched(addressOf(path))).text());
 }
 
+/** GET bytes. */
+export async function bytes(path) {
+  return persistently(async () => (await fetched(addressOf(path))).arrayBuffer());
+}
+
 /** Send a change as JSON and return the answer, null if it is empty. A POST is sent only once. */
 export async function send(method, path, body = /** @type {object | undefined} */ (undefined)) {
   const content = { method, body: body && JSON.stringify(body) };
@@ -118,11 +123,24 @@ export async function download(path) {
   URL.revokeObjectURL(address);
 }
 
-/** POST an image; `progress` receives the share sent so far, which fetch does not report. */
-export function sendRadiograph(radiograph, parameters, { progress, waiting, signal }) {
+/** POST a search by words alone. @param {URLSearchParams} parameters @param {Patience} patience */
+export function sendWords(parameters, { signal, waiting } = {}) {
+  return persistently(async () => (await fetched(addressOf("query", parameters), signal, { method: "POST" })).json(), signal, waiting);
+}
+
+/** @typedef {{progress: (share: number) => void, waiting?: (problem: Problem) => void, signal?: AbortSignal}} Sending */
+
+/** POST an image; `progress` receives the share sent so far. @param {Sending} sending */
+export const sendRadiograph = (radiograph, parameters, sending) => sendImages("query", "image", [radiograph], parameters, sending);
+
+/** POST images of one patient, the earliest first. @param {Sending} sending */
+export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", "images", radiographs, parameters, sending);
+
+/** POST images in a field of a form; fetch would not report the progress. */
+function sendImages(path, field, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", addressOf("query", parameters));
+    request.open("POST", addressOf(path, parameters));
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.loaded / event.total);
     request.upload.onload = () => progress(1);
@@ -140,7 +158,7 @@ export function sendRadiograph(radiograph, parameters, { progress, waiting, sign
     };
     signal?.addEventListener("abort", () => request.abort());
     const form = new FormData();
-    form.append("image", radiograph, "image"); // the file's own name is not sent: it may contain a patient's
+    for (const radiograph of radiographs) form.append(field, radiograph, "image"); // the file's own name is not sent: it may contain a patient's
     request.send(form);
   });
   return persistently(send, signal, waiting);

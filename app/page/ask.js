@@ -7,6 +7,7 @@ import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
 import { about, findings } from "./answer.js";
 import { vocabulary } from "./filters.js";
+import { wordsBox } from "./words.js";
 
 const PAGE = 24;
 const SIDE = 256;
@@ -97,7 +98,7 @@ export function askView(take) {
       h("div", { class: "buttons" },
         h("label", { class: "button main", for: "file" }, T.ask.choose), file,
         h("button", { onclick: example }, T.ask.example)),
-      h("p", { class: "faint" }, T.ask.kinds)),
+      h("p", { class: "faint" }, T.ask.kinds), wordsBox()),
     h("section", { class: "indexed" },
       h("header", {}, h("h2", {}, T.ask.indexed), h("label", { for: "of" }, T.ask.of), names),
       cases.list, cases.message, cases.more));

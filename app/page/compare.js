@@ -6,6 +6,7 @@ import { about, called, findings, reading, score } from "./answer.js";
 import { focused, h } from "./dom.js";
 import { squared } from "./heat.js";
 import { FULL, Pane } from "./pane.js";
+import { report } from "./report.js";
 import { shortcutsAreOn } from "./shortcuts.js";
 import { outcomes, timeline } from "./story.js";
 import { studyLink } from "./study.js";
@@ -25,7 +26,7 @@ export class Compare {
     this.cases = [...answer.neighbours, ...answer.counter_examples];
     const { fit } = answer.maps;
     this.panes = [new Pane(T.compare.query, fit), new Pane(T.compare.heading(near.rank), fit)];
-    this.panes[0].open(answer.image_url);
+    this.panes[0].open(answer.image_url, answer.values ?? undefined);
     this.panes[1].open(near.image_url);
     this.caption = h("p", { class: "caption", role: "status" });
     this.legend = legend();
@@ -115,9 +116,9 @@ export class Compare {
       h("div", { class: "controls" }, this.tools, this.viewer.controls),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", { tabindex: "0" },
-        h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer)),
-        h("div", {}, answer.rated?.(near) ?? [score(near, answer), outcomes(near), findings(near), reading(near, answer), h("span", { class: "faint" }, about(near)), timeline(near.case_id, T.story.films)]),
-        this.caption, this.legend, h("p", { class: "faint hint" }, T.compare.hint)));
+        h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer), this.caption, this.legend),
+        h("div", {}, answer.rated?.(near) ?? [score(near, answer), outcomes(near), findings(near), reading(near, answer), report(near), h("span", { class: "faint" }, about(near)), timeline(near.case_id, T.story.films)]),
+        h("p", { class: "faint hint" }, T.compare.hint)));
   }
 
   #turn(step) {

@@ -9,6 +9,8 @@ const FINDING_LISTS = ["any_of", "all_of", "none_of"];
 const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike"];
 const WITHOUT_CHIP = ["finding", "like", "unlike", "region"]; // chosen among the findings, the cases, and on the image
 
+const OF_AN_IMAGE = ["counter_examples", "diversity", "min_similarity", "exact", "text"]; // with words alone they say nothing, or stand above the form
+
 const YEARS = 10, OLDEST = 120;
 
 let open = false;
@@ -119,13 +121,15 @@ export function filtersForm({ question, kind, id }) {
     open = target.open;
     if (open && kind === "case" && alike.hidden) fillAlike(alike, id, question);
   };
-  return h("details", { class: "filters", open, ontoggle: toggled },
+  const form = h("details", { class: "filters", open, ontoggle: toggled },
     h("summary", { "data-focus": "filters" }, T.filters.heading), alike,
     h("div", { class: "fields" },
       field("text", phrase("text"), question), field("says", phrase("says"), question),
       number("age_min", question, { min: 0, max: 120 }), number("age_max", question, { min: 0, max: 120 }),
       sex(question), words("view", question)),
     h("fieldset", {}, h("legend", {}, T.filters.findings), findingFields(question)), more);
+  if (kind === "words") for (const name of OF_AN_IMAGE) form.querySelector(`#filter-${name}`).parentElement.remove();
+  return form;
 }
 
 /** Active filters, each with a button that removes it. */

@@ -3,7 +3,7 @@
 import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, picture, send, sendRadiograph } from "./api.js";
+import { get, picture, send, sendRadiograph, sendSeries } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
@@ -13,11 +13,13 @@ import { collectionView } from "./collection.js";
 import { rateView } from "./rate.js";
 import { readersView } from "./readers.js";
 import { printRecord, saveRecord } from "./record.js";
+import { askWhatTheyAre, filmLinks } from "./several.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
-import { changed, drawn, mend } from "./mend.js";
+import { changed, drawn, mend, remedy } from "./mend.js";
 import { FULL } from "./pane.js";
+import { wordsView } from "./words.js";
 import { workView } from "./work.js";
 
 const THEME = "xemplar-theme";
@@ -30,9 +32,9 @@ const message = h("div", { class: "message", role: "alert" });
 const admin = h("a", { class: "button quiet", href: "#/admin", hidden: true }, T.admin.link);
 const signIn = h("button", { class: "quiet", hidden: true });
 const others = h("nav", { class: "also", "aria-label": T.ask.several, hidden: true }); // images that were sent together
-const withoutQuestion = {
+const withoutImage = {
   ask: () => askView(takeAll), admin: () => adminView(fail), readers: ({ id }) => readersView(id, fail),
-  work: () => workView(fail), collection: (place) => collectionView(place, fail),
+  words: (place) => wordsView(place, fail, keep.collect), work: () => workView(fail), collection: (place) => collectionView(place, fail),
 };
 
 let shown = null; // { key, view, answer }: what is on the screen
@@ -81,10 +83,10 @@ async function load(place, key) {
   const { signal } = running;
   look?.leave();
   look = null;
-  if (place.kind in withoutQuestion) {
+  if (place.kind in withoutImage) {
     busy(null);
     shown = { key };
-    main.replaceChildren(withoutQuestion[place.kind](place));
+    main.replaceChildren(withoutImage[place.kind](place));
     scrollTo(0, 0);
     return true;
   }
@@ -171,11 +173,38 @@ async function take(radiograph, mended = false) {
   }
 }
 
-/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+/** Send images; where there are several, as the reader says that they belong together. */
 async function takeAll(radiographs) {
   others.hidden = true;
+  const said = radiographs.length === 1 ? { files: radiographs, series: false } : await askWhatTheyAre(radiographs);
+  if (said) await (said.series ? takeSeries(said.files) : takeEach(said.files));
+}
+
+/** Send films of one patient, the earliest first: show the answer to the latest, and links to all. */
+async function takeSeries(radiographs) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  message.replaceChildren();
+  const { question } = here();
+  for (const name of ["finding", "same_patient"]) question.delete(name);
+  try {
+    say(T.ask.sending);
+    const answer = await sendSeries(radiographs, asked(question), { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    others.setAttribute("aria-label", T.several.films);
+    others.replaceChildren(...filmLinks(answer, question));
+    others.hidden = false;
+    go({ kind: "image", id: answer.query_id, rate: false, question, mended: false, look: null });
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error, () => takeSeries(radiographs));
+  }
+}
+
+/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+async function takeEach(radiographs) {
   if (!await take(radiographs[0]) || radiographs.length === 1) return;
   const link = (hash, text) => h("a", { class: "button quiet", href: hash }, text);
+  others.setAttribute("aria-label", T.ask.several);
   others.replaceChildren(link(location.hash, T.ask.image(1)));
   others.hidden = false;
   const { question } = here();
@@ -193,14 +222,28 @@ async function takeAll(radiographs) {
   }
 }
 
-/** Ask again with the image on the screen changed: by `steps`, or as the reader wants if there are none. */
-async function mendShown(steps) {
+/** Ask again with the image on the screen changed: by the steps that answer a doubt, or as the reader wants. */
+async function mendShown(doubt) {
+  const { answer, place } = shown;
   try {
-    const canvas = await drawn(await picture(shown.answer.image_url, { side: FULL }));
+    const canvas = await drawn(await picture(answer.image_url, { side: FULL }));
+    const steps = remedy(doubt);
     if (steps) take(await changed(canvas, steps), true);
-    else mend(canvas, (image) => take(image, true));
+    else if (doubt === "text") {
+      const { boxes } = await get(`queries/${answer.query_id}/text`);
+      mend(canvas, async (image) => await take(image, true) && place.kind === "image" && await forget(answer.query_id), boxes);
+    } else mend(canvas, (image) => take(image, true));
   } catch (error) {
-    fail(error, () => mendShown(steps));
+    fail(error, () => mendShown(doubt));
+  }
+}
+
+/** Make the service forget a query whose picture may name the patient. */
+async function forget(id) {
+  try {
+    await send("DELETE", `queries/${id}`);
+  } catch (error) {
+    if (error.status !== 404) fail(error, () => forget(id));
   }
 }
 

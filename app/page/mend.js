@@ -58,21 +58,31 @@ const masked = (from, { x, y, width, height }) => canvasOf(from.width, from.heig
   context.fillRect(x, y, width, height);
 });
 
+/** Steps that mask areas: left, top, right and bottom in shares of the picture. */
+export const masking = (areas) => areas.map(([left, top, right, bottom]) => (from) => masked(from, {
+  x: Math.floor(left * from.width), y: Math.floor(top * from.height),
+  width: Math.ceil((right - left) * from.width) + 1, height: Math.ceil((bottom - top) * from.height) + 1,
+}));
+
 /** Apply changes and return the image as a PNG. @returns {Promise<Blob>} */
 export const changed = (canvas, steps) =>
   new Promise((resolve) => steps.reduce((from, step) => step(from), canvas).toBlob(resolve, "image/png"));
 
-/** Let the reader change an image; `ask` receives it as a PNG. */
-export function mend(canvas, ask) {
+/**
+ * Let the reader change an image; `ask` receives it as a PNG. `text` are areas with text, or null if
+ * they were not looked for: they are masked, and shown.
+ */
+export function mend(canvas, ask, text = /** @type {number[][] | null} */ (null)) {
   const steps = [canvas];
-  let act = cropped;
+  let act = text ? masked : cropped;
   const stage = h("div", { class: "mending" });
   const box = h("div", { class: "marker", hidden: true });
   const show = () => {
-    stage.replaceChildren(steps.at(-1), box);
+    stage.replaceChildren(steps.at(-1), box, ...steps.length === 2 ? outlines : []);
     box.hidden = true;
     back.disabled = steps.length === 1;
   };
+  const outlines = (text ?? []).map(([left, top, right, bottom]) => outlined(left, top, right - left, bottom - top));
   const step = (change) => () => { steps.push(change(steps.at(-1))); show(); };
   const back = h("button", { onclick: () => { steps.pop(); show(); } }, T.mend.undo);
   const tools = Object.entries({ crop: cropped, mask: masked }).map(([name, tool]) =>
@@ -81,12 +91,20 @@ export function mend(canvas, ask) {
       for (const one of tools) one.setAttribute("aria-pressed", String(one === target));
     } }, T.mend[name]));
   drag(stage, box, (place) => step((from) => act(from, place))());
-  const opened = dialog("mend", T.mend.heading, h("p", { class: "faint" }, T.mend.hint), stage,
+  const opened = dialog("mend", T.mend.heading, h("p", { class: "faint" }, text ? T.mend.textHint(text.length) : T.mend.hint), stage,
     h("div", { class: "buttons" }, tools,
       h("button", { onclick: step(turned(3)) }, T.mend.left), h("button", { onclick: step(turned(1)) }, T.mend.right),
       h("button", { onclick: step(invert) }, T.mend.invert), back,
       h("button", { class: "main", onclick: async () => { opened.close(); ask(await changed(steps.at(-1), [])); } }, T.mend.ask)));
-  show();
+  if (text?.length) step((from) => masking(text).reduce((image, change) => change(image), from))();
+  else show();
+}
+
+/** Outline of an area in shares of the stage, which a canvas fills. */
+function outlined(left, top, width, height) {
+  const outline = h("div", { class: "marker" });
+  for (const [name, share] of Object.entries({ left, top, width, height })) outline.style[name] = `${100 * share}%`;
+  return outline;
 }
 
 /** Let the reader draw a box on the stage's canvas; `done` receives it in the canvas's pixels. */

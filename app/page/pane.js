@@ -1,5 +1,6 @@
 // Pane: an image with window and level, zoom, move, flip and turn, and marks of the patient's sides.
 
+import { greysOf, levelsOf } from "./deep.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
 import { T } from "./texts.js";
@@ -7,12 +8,14 @@ import { T } from "./texts.js";
 export const FULL = 1024; // the longest side of the service's copies
 export const GREYS = 256;
 export const FULL_RANGE = { window: GREYS, level: GREYS / 2 };
+const ALL_GREYS = Array.from({ length: GREYS }, (_, grey) => grey);
 const EDGES = ["left", "top", "right", "bottom"];
 
 /** One side of the comparison. */
 export class Pane extends Radiograph {
   turn = 0;
   scale = 1;
+  deep = /** @type {{levels: Uint16Array, greys: Float32Array} | null} */ (null);
   greys = { ...FULL_RANGE, invert: false };
 
   constructor(label, fit) {
@@ -23,7 +26,9 @@ export class Pane extends Radiograph {
     this.stage = h("div", { class: "pane" }, this.element, this.marks);
   }
 
-  async open(path) {
+  /** Show a picture; `values` are the image's own, if it is deeper than the picture. @param {import("./deep.js").Values} [values] */
+  async open(path, values) {
+    this.values = values;
     await this.show(path, FULL);
     if (!await this.loaded) return;
     const { naturalWidth: width, naturalHeight: height } = this.image;
@@ -32,20 +37,39 @@ export class Pane extends Radiograph {
     this.context.drawImage(this.image, 0, 0);
     this.source = this.context.getImageData(0, 0, width, height);
     this.grey();
+    if (values && values.width === width && values.height === height) await this.#deepen(values);
+  }
+
+  /** Take the image's own values; without them the picture stays. */
+  async #deepen(values) {
+    try {
+      const levels = await levelsOf(values);
+      this.deep = { levels, greys: greysOf(values) };
+      this.grey();
+    } catch (error) {
+      this.values = undefined;
+      this.stage.title = error.message;
+    }
+    this.stage.dispatchEvent(new Event("deep"));
   }
 
   /** Apply window and level: greys within the window are spread from black to white. */
   grey({ window, level, invert } = this.greys) {
     this.greys = { window, level, invert };
     if (!this.source) return;
-    const table = Uint8ClampedArray.from({ length: GREYS }, (_, grey) => {
+    const through = (grey) => {
       const share = Math.min(1, Math.max(0, (grey - (level - window / 2)) / window));
       return 255 * (invert ? 1 - share : share);
-    });
+    };
     const shown = new ImageData(this.source.width, this.source.height);
-    const [from, to] = [this.source.data, new Uint32Array(shown.data.buffer)];
+    const to = new Uint32Array(shown.data.buffer);
+    // the picture where it is shown as it came: a lookup table of the file may have made it
+    const asItCame = window === FULL_RANGE.window && level === FULL_RANGE.level;
+    const { levels, greys } = asItCame || !this.deep ? { levels: null, greys: ALL_GREYS } : this.deep;
+    const table = Uint8ClampedArray.from(greys, through);
+    const from = this.source.data;
     for (let pixel = 0; pixel < to.length; pixel += 1) {
-      to[pixel] = 0xff000000 | (table[from[4 * pixel]] * 0x010101); // grey, so the byte order does not matter
+      to[pixel] = 0xff000000 | (table[levels ? levels[pixel] : from[4 * pixel]] * 0x010101); // grey, so the byte order does not matter
     }
     this.context.putImageData(shown, 0, 0);
   }

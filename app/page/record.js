@@ -5,6 +5,7 @@ import { picture, text } from "./api.js";
 import { about, archived, findings, reading, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { paint, strip } from "./heat.js";
+import { report } from "./report.js";
 import { outcomes, prevalence } from "./story.js";
 import { T } from "./texts.js";
 import { evidence, gradcamLegend, sumOf } from "./explanations.js";
@@ -122,7 +123,8 @@ async function pair(answer, near, found, draw, scales) {
   ]);
   return h("section", { class: "pair" },
     h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
-    h("div", {}, outcomes(near), findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer)),
+    h("div", {}, outcomes(near), findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer),
+      report(near, { open: true })), // paper cannot be unfolded
     h("div", { class: "pictures" }, pictures));
 }
 

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { T } from "./texts.js";
 
-/** @typedef {import("./api.js").Schemas["NeighbourOut"]} Near */
+/** A similar case, or one found by words alone. @typedef {import("./api.js").Schemas["NeighbourOut"] | import("./api.js").Schemas["WordsMatchOut"]} Near */
 /** @typedef {import("./api.js").Schemas["ReportOut"]} Report */
 
 /** One section, its marked words in `mark` elements. @param {Report} report @param {"findings" | "impression"} name */
@@ -19,11 +19,13 @@ function section(report, name) {
   return h("p", {}, h("strong", {}, `${T.reports[name]}: `), pieces, text.slice(at));
 }
 
-/** Report of a case, open if the search named words of it; null if the case has none. @param {Near} near */
-export function report({ report: said, ranks, case_id: id }) {
-  const places = ranks ? h("p", { class: "faint" }, T.reports.ranks(ranks.by_image, ranks.by_words)) : null;
+/** Report of a case, folded unless `open`, with its ranks by image and words; null if there is nothing to tell. @param {Near} near */
+export function report(near, { open = false } = {}) {
+  const { report: said, ranks, case_id: id } = near;
+  const { ranks: byBoth, byWords } = T.reports;
+  const places = ranks ? h("p", { class: "faint" }, "similarity" in near ? byBoth(ranks.by_image, ranks.by_words) : byWords(ranks.by_words)) : null;
   if (!said) return places;
-  return h("details", { class: "report" }, h("summary", { "data-focus": `report-${id}` }, T.reports.heading(said.marks.length)),
+  return h("details", { class: "report", open }, h("summary", { "data-focus": `report-${id}` }, T.reports.heading(said.marks.length)),
     places, section(said, "findings"), section(said, "impression"),
     said.labels_mined ? h("p", { class: "faint" }, T.reports.mined) : null);
 }

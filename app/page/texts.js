@@ -16,6 +16,9 @@ const percent = (share) => {
 
 const timesUsual = (lift) => `${lift.toFixed(lift < 2.95 ? 1 : 0)} × usual`;
 
+/** A number with three digits, or all those before its point. */
+const inShort = (value) => value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0 });
+
 export const T = {
   language: "en",
   title: "xemplar – reading room",
@@ -136,7 +139,8 @@ export const T = {
     ruler: "Ruler",
     length: (mm) => (mm === null ? "no scale: the image brings no pixel spacing" : `${mm.toFixed(0)} mm by the header`),
     preset: "Window preset",
-    presets: { full: "Full range", lungs: "Lungs", bones: "Bones, mediastinum" },
+    presets: { full: "Default", lungs: "Lungs", bones: "Bones, mediastinum", all: "All values" },
+    windowed: ({ centre, width }) => `C ${inShort(centre)} W ${inShort(width)}`,
     window: "Window",
     level: "Level",
     previous: "Previous case",
@@ -207,6 +211,30 @@ export const T = {
     impression: "Impression",
     mined: "The labels of this case were read from this report by rules.",
     ranks: (image, words) => `By image: ${image ?? "beyond the first"} · by words: ${words ?? "none of them"}`,
+    byWords: (words) => `By words: ${words}`,
+  },
+
+  words: {
+    label: "Search reports by words",
+    orLabel: "Or search reports by words",
+    search: "Search",
+    heading: "Cases by the words of their reports",
+    cases: (count) => `${count.toLocaleString("en")} with any of these words`,
+    unknown: (words) => `In no report, as reports keep only words of English chest reports: ${words.join(", ")}`,
+    nothing: "No case that meets all conditions has any of these words in its report.",
+  },
+
+  several: {
+    heading: (count) => `What are these ${count} images?`,
+    separate: "A question each",
+    series: "Films of one patient",
+    order: "The earliest first. Cases are found for the last one; links above the answer lead to the others.",
+    earlier: "Earlier",
+    ask: "Find similar cases",
+    films: "Films of one patient",
+    film: (number) => `Film ${number}`,
+    prior: (number, similarity) => `Film ${number}: similarity to the latest ${similarity.toFixed(2)}`,
+    latest: "Latest film",
   },
 
   admin: ADMIN,
@@ -271,7 +299,8 @@ export const T = {
       ["F H", "flip"],
       ["R L", "turn right or left"],
       ["X Z E", "1:1, magnifier, ruler"],
-      ["7 8 9", "full range, lungs, bones"],
+      ["7 8 9", "default window, for lungs, for bones"],
+      ["6", "all values of an image of more than 8 bits"],
       ["O P", "less or more opacity"],
       ["J K", "next or previous case"],
       ["Esc", "close"],

@@ -13,11 +13,14 @@ from xemplar.api import LABELS, CaseChange, CaseIn, CaseOut, NewCaseOut
 from xemplar.catalog import Case, Description, case_id_of
 from xemplar.data.outcomes import Diagnosis, Proof, check_times
 from xemplar.errors import BurnedInText, NotARadiograph, StorageError
-from xemplar.imaging import Radiograph
+from xemplar.imaging import DISPLAY_SIDE, Radiograph
+from xemplar.imaging.burnt_in_text import text_boxes
+from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import preprocess
 from xemplar.names import CONTROLS
 from xemplar.operations.audit import changes
 from xemplar.retrieval.ingest import Ingested, delete_case
+from xemplar.retrieval.query import BURNT_IN_TEXT
 from xemplar.retrieval.retriever import Retriever
 
 from ..admission import writer
@@ -261,6 +264,8 @@ def _put(
     verdict = live.judge(preprocess(image, spec))
     # a repeated upload is never rejected, even if the index has changed since
     doubts = verdict.require_accepted() if archived is None else verdict.warnings
+    if not image.burned_in and text_boxes(shrink(image.pixels, DISPLAY_SIDE)):
+        doubts += (BURNT_IN_TEXT,)
     whole = archived is not None and retriever.media.has(image.sha256, spec)
     if archived is not None and archived.id in live.generation and whole:
         taken = Ingested(archived, is_new=False)

@@ -19,19 +19,19 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
+    TextOut,
     WordsAnswerOut,
-    WordSearch,
 )
 from xemplar.errors import NotFound
+from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
-from xemplar.retrieval.words import cases_by_words
 
 from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
 from ..service import BoundServices, Services, root_of
-from ..upload import BATCH_BODY, REQUEST_BODY, image_of, images_of
+from ..upload import BATCH_BODY, IMAGE_OR_NONE, image_or_none, images_of
 from ..wire import answer_out, maps_out, rounded, series_out, words_answer_out
 from .common import (
     BAD_REQUEST,
@@ -44,6 +44,7 @@ from .common import (
     CaseId,
     Finding,
     QueryId,
+    Responses,
     Side,
     api_router,
     jpeg_response,
@@ -56,20 +57,29 @@ T = TypeVar("T")
 RETRIES = 2
 """Repetitions of a search when one of its cases is removed before the answer is rendered."""
 
+VALUES: Responses = {
+    200: {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "Levels, uint16.",
+    },
+    **NOT_FOUND,
+    **INVALID,
+}
+
 router = api_router("queries", reader)
 
 
 @router.post(
     "/query",
     summary="Find similar past cases",
-    response_model=AnswerOut,
+    response_model=AnswerOut | WordsAnswerOut,
     responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": IMAGE_OR_NONE},
 )
 async def query(
     request: Request,
     services: BoundServices,
-    image: Annotated[UploadFile, Depends(image_of)],
+    image: Annotated[UploadFile | None, Depends(image_or_none)],
     search: Annotated[QueryParameters, Query()],
 ) -> Response:
     """Find past cases similar to an image, with Grad-CAM overlays and similarity evidence.
@@ -77,12 +87,19 @@ async def query(
     Without ``finding`` the one with the highest lift is explained: that is most above its usual
     frequency. Filters apply within the search, so it returns k cases whenever k match;
     ``matched`` says how many do.
+
+    With ``text`` and without an image, cases are found by the words of their reports alone: those
+    whose reports have more of the words come first, and rare words count more. The answer has the
+    same fields, except for those that belong to an image, and is not remembered.
     """
+    if image is None:
+        return await _by_words(request, services, search)
     retriever = services.retriever
+    sent = image
 
     @cache  # the image is read and recorded once, even if the search is repeated
     def data() -> bytes:
-        return record_of(request).image(image.file.read())
+        return record_of(request).image(sent.file.read())
 
     return await _answered(
         request, services, search, lambda: retriever.ask(data(), search), brings_image=True
@@ -161,24 +178,6 @@ async def query_series(
     return Response(await services.batches.run(work), media_type="application/json")
 
 
-@router.get("/search", summary="Find past cases by words", responses=INVALID)
-async def search(
-    request: Request, services: BoundServices, asked: Annotated[WordSearch, Query()]
-) -> WordsAnswerOut:
-    """Find past cases by the words of their reports alone; with an image, `text` in ``/query``.
-
-    Cases whose reports have more of the words come first, and rare words count more.
-    """
-
-    def work() -> WordsAnswerOut:
-        index = services.retriever.generation
-        ranking, found = cases_by_words(index, services.catalog, asked)
-        record_of(request).shown = tuple(one.case.case_id for one in found)
-        return words_answer_out(index.name, ranking, found, root_of(request))
-
-    return await services.light.run(work)
-
-
 @router.get(
     "/cases/{case_id}/similar",
     summary="Find cases similar to a past one",
@@ -237,6 +236,17 @@ async def share_query(request: Request, services: BoundServices, query_id: Query
     """
     key = record_of(request).key
     await services.light.run(lambda: services.queries.share(query_id, key))
+
+
+async def _by_words(request: Request, services: Services, search: QueryParameters) -> Response:
+    """Answer words alone."""
+
+    def work() -> bytes:
+        answer = services.retriever.ask_words(search)
+        record_of(request).shown = tuple(one.case.case_id for one in answer.neighbours)
+        return words_answer_out(answer, root_of(request)).model_dump_json().encode()
+
+    return Response(await services.light.run(work), media_type="application/json")
 
 
 async def _answered(
@@ -302,6 +312,31 @@ async def query_image(
     """Get the display copy of the query image."""
     answer = await remembered(request, services, query_id)
     return jpeg_response(await services.light.run(lambda: render.query_image(answer, side)))
+
+
+@router.get("/queries/{query_id}/values", response_class=Response, responses=VALUES)
+async def query_values(request: Request, services: BoundServices, query_id: QueryId) -> Response:
+    """Get the query image's own values, before any window, where they are deeper than 8 bits.
+
+    Each pixel is a level, uint16, little endian, row by row; ``values`` of the answer has height,
+    width, slope, intercept and window. They are in the memory of the service that answered, for
+    its newest queries alone, and are never stored.
+    """
+    deep = (await remembered(request, services, query_id)).deep
+    if deep is None:
+        raise NotFound(
+            f"query {query_id} has no values beyond its display copy: the image has 8 bits, or "
+            "they were forgotten; send a deeper image again to have them"
+        )
+    levels = deep.levels.astype("<u2", copy=False).tobytes()
+    return Response(levels, media_type="application/octet-stream")
+
+
+@router.get("/queries/{query_id}/text", responses=NOT_FOUND | INVALID)
+async def query_text(request: Request, services: BoundServices, query_id: QueryId) -> TextOut:
+    """Find text that is burnt into the query image, to be masked; it is not read."""
+    answer = await remembered(request, services, query_id)
+    return await services.light.run(lambda: TextOut(boxes=list(text_boxes(answer.image))))
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx2
+import numpy as np
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -18,7 +19,7 @@ from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import Service, ask, jpeg_size
 from tests.app.reading import serving
-from tests.images import drawn_image, encoded
+from tests.images import dicom, drawn_image, encoded
 from tests.stores import CASES, SmallStore
 from xemplar import Client
 from xemplar.api import (
@@ -119,6 +120,14 @@ def test_a_query_is_answered_as_over_http(
     assert len(answer.counter_examples) == 1
 
 
+def test_words_are_asked_without_an_image(changing: Client) -> None:
+    case = next(changing.cases()).case_id
+    answer = changing.query(None, QueryParameters(text="effusion"))
+    assert (answer.neighbours, answer.words.cases, answer.matched) == ([], 0, CASES)
+    with pytest.raises(ServiceProblem, match="exact cannot be used without an image"):
+        changing.query(None, QueryParameters(text="effusion", exact=True, exclude=[case]))
+
+
 def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()
@@ -199,6 +208,11 @@ def test_every_picture(reading: Client) -> None:
     assert jpeg_size(reading.query_image(query)) == (240, 300)
     assert jpeg_size(reading.case_image(case))
     assert max(jpeg_size(reading.query_image(query, side=64))) == 64
+    deep = reading.query(dicom(drawn_image(8).astype(np.uint16) * 16, BitsStored=12))
+    assert deep.values is not None
+    values = reading.query_values(deep.query_id)
+    assert len(values) == 2 * deep.values.height * deep.values.width
+    assert reading.query_text(query).boxes == []
     assert max(jpeg_size(reading.case_image(case, side=64))) == 64
     for picture in (
         reading.query_overlay(query, side=64),

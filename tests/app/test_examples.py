@@ -46,7 +46,8 @@ def test_all_that_is_read_is_answered_once_a_query_was(own_client: TestClient) -
     own_client.post("/collections", json={"name": "x"})
     found = examples(own_client.get("/docs/openapi.json").json())
     assert statuses(own_client, found) == {
-        name: 404 if name in OF_STUDIES else 200 for name in found
+        name: 404 if name in {*OF_STUDIES, "query_values"} else 200  # the image has 8 bits
+        for name in found
     }
 
 

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import FilePayload, FloatRect, Locator, Page, expect
 
 from tests.app.reading import eventually, needs_chromium, pictures_shown, removed, send
+from tests.images import dicom, drawn_image
 
 pytestmark = needs_chromium
 
@@ -266,6 +268,39 @@ def test_letters_change_window_level_and_opacity(looking: Looking) -> None:
         looking.page,
         lambda: looking.dialog.evaluate("d => d.style.getPropertyValue('--heat')") == "0.5",
     )
+
+
+def distinct_greys(dialog: Locator) -> int:
+    """Number of greys on the query's pane."""
+    count: int = dialog.locator("canvas.screen").first.evaluate(
+        """c => new Set(new Uint32Array(c.getContext('2d')
+            .getImageData(0, 0, c.width, c.height).data.buffer)).size"""
+    )
+    return count
+
+
+def test_a_narrow_window_shows_a_deep_image_without_steps(page: Page) -> None:
+    deep = drawn_image(77, 600, 450).astype(np.uint16) * 16 + np.arange(450, dtype=np.uint16) % 16
+    film = dicom(deep, BitsStored=12, WindowCenter=2048, WindowWidth=4096)
+    file = FilePayload(name="film.dcm", mimeType="application/dicom", buffer=film)
+    page.set_input_files("#file", files=[file])
+    page.locator(".thumbnail").first.click()
+    dialog = page.locator("dialog.compare")
+    numbers = dialog.locator("output.window")
+    expect(numbers).to_have_text(re.compile(r"^C 2,04\d W 4,09\d$"))
+    dialog.get_by_label("Window preset").select_option("All values")  # they have come
+    dialog.get_by_label("Window", exact=True).fill("16")
+    expect(numbers).to_have_text(re.compile(r"W 25\d$"))  # of the film's own values
+    eventually(page, lambda: distinct_greys(dialog) > 100)
+
+
+def test_an_image_of_8_bits_is_windowed_by_its_greys(looking: Looking) -> None:
+    numbers = looking.dialog.locator("output.window")
+    expect(numbers).to_have_text("C 128 W 256")
+    looking.slider("Window").fill("16")
+    expect(numbers).to_have_text("C 128 W 16")
+    eventually(looking.page, lambda: 2 < distinct_greys(looking.dialog) <= 18)
+    expect(looking.dialog.get_by_role("option", name="All values")).to_have_count(0)
 
 
 # ---- why ------------------------------------------------------------------------------------

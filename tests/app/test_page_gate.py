@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -107,6 +108,33 @@ def test_a_refused_image_is_cropped_and_masked_and_asked_again(
     pictures_shown(page, ".query")
     assert page.locator(".query img").evaluate("i => i.naturalWidth") == size[0]
     assert grey(page) < 100  # the mask is in the picture that is kept
+
+
+def test_text_is_masked_and_the_first_image_forgotten(page: Page, faults: list[str]) -> None:
+    faults.append("status of 404")
+    film = drawn_image(5, 600, 480) // 2
+    cv2.putText(film, "DOE, JOHN", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
+    page.set_input_files("#file", files=[SENT | {"buffer": encoded(film)}])
+    expect(page.locator(".warnings")).to_contain_text("burnt into the picture")
+    first = page.url
+    page.get_by_role("button", name="Mask the text and ask again").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("One area with text masked")
+    expect(dialog.locator(".marker:visible")).to_have_count(1)
+    dialog.get_by_role("button", name="Ask with this image").click()
+    expect(page.locator(".warnings")).to_have_count(0)
+    pictures_shown(page, ".query")
+    masked = """image => {
+        const canvas = document.createElement("canvas");
+        Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        const { data } = context.getImageData(30, 25, 120, 15);
+        return Math.max(...data.filter((_, at) => at % 4 === 0));
+    }"""
+    assert page.locator(".query img").evaluate(masked) < 20  # a JPEG is nearly black
+    page.goto(first)
+    expect(page.get_by_role("alert")).to_contain_text("unknown or forgotten")
 
 
 def test_other_cases_of_a_patient_and_the_same_image_are_named(page: Page) -> None:

@@ -19,7 +19,6 @@ from xemplar.api import (
     RankingParameters,
     Search,
     SimilarParameters,
-    WordSearch,
 )
 
 PAGE = Path(__file__).parents[2] / "app" / "page"
@@ -49,7 +48,6 @@ and regions are marked, and unmarked, where they are shown."""
         ("get", "/queries/{query_id}/ranking", RankingParameters),
         ("get", "/cases/{case_id}/ranking", CaseRankingParameters),
         ("get", "/cases", CaseListParameters),
-        ("get", "/search", WordSearch),
         ("get", "/audit", AuditParameters),
     ],
 )

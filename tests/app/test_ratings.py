@@ -97,6 +97,13 @@ def test_an_indexed_case_may_be_the_query(own_client: TestClient) -> None:
     assert agreement(own_client, blind["query_id"])["readers"][0]["rated"] == 1
 
 
+def test_a_blind_list_tells_no_prevalence(own_client: TestClient) -> None:
+    query = ask(own_client, IMAGE)["query_id"]
+    for path in (f"/queries/{query}/ranking", f"/cases/{NOBODY}/ranking"):
+        response = own_client.get(path, params={"rater": RATER, "prevalence": True})
+        assert "prevalence would tell a rater" in problem(response, 422, "InvalidArgument")
+
+
 def test_an_image_is_known_by_its_bytes_whenever_it_is_sent(own_client: TestClient) -> None:
     first, again = (ask(own_client, IMAGE)["query_id"] for _ in range(2))
     assert first != again

@@ -202,6 +202,8 @@ def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) ->
         "query_similar",
         "share_query",
         "query_image",
+        "query_values",
+        "query_text",
         "query_overlay",
         "query_evidence",
         "query_matches",

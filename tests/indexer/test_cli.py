@@ -381,6 +381,15 @@ def test_a_measured_calibration_is_published_and_kept_by_later_generations(  # t
     assert [m.count for m in all_generations(store)] == [3, 3, 7]
 
 
+def test_the_index_is_calibrated_on_its_own_cases(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("phantoms", tmp_path / "phantoms", "--count", 14, "--size", 128)
+    call("index", tmp_path / "phantoms")
+    assert "is live, calibrated" in call("generations", "calibrate").stdout
+    measured = all_generations(Store(tmp_path / "store"))[-1].calibration
+    assert measured is not None
+    assert (measured.source, measured.images) == ("phantoms", 14)
+
+
 def test_a_calibration_that_cannot_be_used_changes_nothing(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     call("index", data_set(tmp_path / "one", range(3)))
     other = SimilarityCalibration("2" * 64, "one", 3, 9, (0, 1), (0.1, 0.9))

@@ -50,6 +50,8 @@ from xemplar.api.collections import (
 )
 from xemplar.api.health import Health, Readiness, TaskState
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
+from xemplar.api.maps import MapsOut, MatchesOut, ScalesOut
+from xemplar.api.pixels import TextOut, ValuesOut
 from xemplar.api.ratings import (
     Agreement,
     BlindCase,
@@ -79,8 +81,6 @@ from xemplar.api.results import (
     BatchOut,
     CalibratedOn,
     CaseOut,
-    MapsOut,
-    MatchesOut,
     MeasuredOn,
     NeighbourOut,
     OutcomeOut,
@@ -88,19 +88,17 @@ from xemplar.api.results import (
     PrevalenceOut,
     PriorOut,
     Problem,
-    SaidOut,
-    ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,
     WordsAnswerOut,
+    WordsMatchOut,
 )
 from xemplar.api.search import (
     CaseFilter,
     QueryParameters,
     Search,
     SimilarParameters,
-    WordSearch,
 )
 from xemplar.api.words import AskedWordsOut, MarkOut, RanksOut, ReportOut
 
@@ -198,7 +196,6 @@ __all__ = [
     "Reindex",
     "ReportOut",
     "Role",
-    "SaidOut",
     "ScalesOut",
     "Search",
     "SeriesOut",
@@ -207,7 +204,9 @@ __all__ = [
     "SimilarParameters",
     "SteeringOut",
     "TaskState",
+    "TextOut",
     "TimelineOut",
-    "WordSearch",
+    "ValuesOut",
     "WordsAnswerOut",
+    "WordsMatchOut",
 ]

@@ -1,13 +1,15 @@
 """Ratings: blinded lists of cases, readers' ratings, and the search's agreement with them."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from xemplar.api.examples import CASE_ID, KEY_ID
+from xemplar.api.maps import Cosine
 from xemplar.api.rating_scale import MAX_RATING, RATER
-from xemplar.api.results import Cosine, Probability
+from xemplar.api.results import Probability
 from xemplar.api.search import Counted, Search
+from xemplar.errors import InvalidArgument
 
 MAX_RATINGS = 1000
 
@@ -25,6 +27,14 @@ class RankingParameters(Search):
     """Parameters of ``/queries/{query_id}/ranking``."""
 
     rater: Rater
+
+    @model_validator(mode="after")
+    def _check_blind(self) -> Self:
+        if self.prevalence:
+            raise InvalidArgument(
+                "prevalence would tell a rater about the cases; leave it out of a ranking"
+            )
+        return self
 
 
 class CaseRankingParameters(RankingParameters):

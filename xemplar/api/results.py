@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.maps import Cosine, MapsOut
+from xemplar.api.pixels import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
 from xemplar.errors import Doubt
@@ -12,7 +14,6 @@ from xemplar.errors import Doubt
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Problem(BaseModel):
@@ -163,45 +164,6 @@ class NeighbourOut(CaseOut):
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
 
 
-Shares = list[list[Annotated[float, Field(ge=0)]]]
-
-
-class ScalesOut(BaseModel):
-    """Values that are shown in the brightest colour: fixed, whatever the image and its cases."""
-
-    gradcam: float = Field(
-        gt=0,
-        description="Logits per location: a location with this much alone multiplies the odds of "
-        "the finding by 1.5.",
-    )
-    similarity: float = Field(gt=0, description="Share of the similarity at one location.")
-    match: float = Field(gt=0, description="Share of the similarity at one pair of locations.")
-
-
-class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding: logits per location."""
-
-    fit: Literal["stretch", "pad"] = Field(
-        description="Fit of an image in the square that the map covers: stretched, or centred with "
-        "its aspect ratio kept."
-    )
-    scales: ScalesOut
-    query: Shares | None = Field(description="Rows from the top; null unless it is called.")
-    cases: dict[str, Shares | None] = Field(description="Maps by case id, in the same form.")
-
-
-class MatchesOut(BaseModel):
-    """Contributions of pairs of spatial locations in two images to their similarity."""
-
-    similarity: Cosine = Field(description="Sum of all shares.")
-    grid: int = Field(ge=1, description="Locations per side; an image has grid x grid, row by row.")
-    shares: list[list[float]] = Field(
-        description="Contribution of each pair of locations to the similarity: one row per "
-        "location of the query, one column per location of the case; negative values reduce it. "
-        "Row sums are the evidence in the query, column sums the evidence in the case."
-    )
-
-
 class MeasuredOn(BaseModel):
     """Images that something was measured on; where findings are not as frequent, it differs."""
 
@@ -319,10 +281,16 @@ class AnswerOut(BaseModel):
     doubts: list[Doubt] = Field(
         description="Kinds of the warnings for which there is a remedy: turned by a quarter "
         "clockwise or anticlockwise, or by a half; inverted; unlike everything indexed, as a child "
-        "among adults, an animal or a photograph; by the DICOM header not frontal, not a chest, or "
-        "with text burnt in."
+        "among adults, an animal or a photograph; by the DICOM header not frontal or not a "
+        "chest; by header or pixels, with text burnt in (GET /queries/{query_id}/text)."
     )
     size_mm: SizeMm
+    values: ValuesOut | None = Field(
+        None,
+        exclude_if=lambda values: values is None,
+        description="Own values of an image of more than 8 bits, to be windowed without loss, "
+        "while the service has them in memory.",
+    )
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
         "explain, describe, and render with include. Their sum is the total, without transfer and "
@@ -341,22 +309,38 @@ class AnswerOut(BaseModel):
     notice: str = NOTICE
 
 
-class SaidOut(CaseOut):
-    """Case found by the words of its report."""
+class WordsMatchOut(CaseOut):
+    """Case found by words alone: a `NeighbourOut` without what compares it with an image."""
 
-    rank: int = Field(ge=1, description="Equal for reports with the same ones of the words.")
+    rank: int = Field(ge=1)
+    more_of_patient: list[str] = Field(
+        description="With one_per_patient: ids of other cases of the same patient, at most 20, "
+        "whether or not they meet the filters."
+    )
+    ranks: RanksOut
     report: ReportOut
 
 
 class WordsAnswerOut(BaseModel):
-    """Cases found by the words of their reports, without an image."""
+    """Answer of ``POST /query`` to words alone: an `AnswerOut` without what belongs to an image."""
 
     generation: str = Field(description="Index generation whose cases were searched.")
-    cases: list[SaidOut] = Field(
-        description="Best first, the newest first of those of one rank; fewer than k if fewer "
-        "have one of the words."
+    neighbours: list[WordsMatchOut] = Field(
+        description="Best rank by words first, the newest first of those of one rank. Fewer than k "
+        "if fewer have one of the words and meet every condition."
     )
     words: AskedWordsOut
+    prevalence: PrevalenceOut | None = Field(
+        None, exclude_if=lambda one: one is None, description="With prevalence."
+    )
+    matched: int = Field(
+        ge=0,
+        description="Number of indexed cases that meet the filters, whatever their reports say, "
+        "without those excluded by id.",
+    )
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds per stage, in order: search and describe."
+    )
     notice: str = NOTICE
 
 

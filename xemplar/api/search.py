@@ -46,6 +46,12 @@ SHOWN = 60
 NearDuplicates: TypeAlias = Literal["keep", "drop"]
 
 FRACTION = r"(0(\.[0-9]{1,9})?|1(\.0{1,9})?)"
+OF_AN_IMAGE = (
+    *("finding", "min_similarity", "diversity", "exact", "like", "unlike", "region"),
+    *("counter_examples", "include"),
+)
+"""Parameters that say nothing where a search has words alone."""
+
 LEAST_SIDE = 0.02
 """Shortest side of a region, as a fraction of the image's."""
 
@@ -283,8 +289,8 @@ class Search(CaseFilter):
     text: str | None = Field(
         None,
         max_length=MOST_CHARACTERS,
-        description="Words to search for in reports beside the image; the two rankings are fused "
-        "by reciprocal rank, and each case says its rank in both.",
+        description="Words to search for in reports, beside the image or alone. Beside it, the two "
+        "rankings are fused by reciprocal rank, and each case says its rank in both.",
         examples=["left effusion with cardiomegaly"],
     )
     counter_examples: int = Field(
@@ -312,6 +318,24 @@ class Search(CaseFilter):
                 )
         return self
 
+    def check_without_image(self) -> None:
+        """Check that a search by words alone has words, and nothing that needs an image.
+
+        Raises:
+            InvalidArgument: it has no text, or parameters of `OF_AN_IMAGE`.
+        """
+        if self.text is None:
+            raise InvalidArgument(
+                "a search needs an image, or words in text, such as text=left effusion"
+            )
+        named = self.model_dump(exclude_defaults=True).keys()
+        needing = [name for name in OF_AN_IMAGE if name in named]
+        if needing:
+            raise InvalidArgument(
+                f"{', '.join(needing)} cannot be used without an image; leave it out, or send an "
+                "image beside the text"
+            )
+
     @property
     def box(self) -> tuple[float, float, float, float] | None:
         """The region's left, top, right and bottom as fractions of the image; None without one."""
@@ -319,17 +343,6 @@ class Search(CaseFilter):
             return None
         left, top, right, bottom = map(float, self.region.split(","))
         return left, top, right, bottom
-
-
-class WordSearch(CaseFilter):
-    """Parameters of ``GET /search``."""
-
-    text: str = Field(
-        max_length=MOST_CHARACTERS,
-        description="Words to search for in reports; 'no effusion' finds reports that deny one.",
-        examples=["left effusion with cardiomegaly"],
-    )
-    k: int = Field(5, ge=1, le=MAX_K, description="Number of cases.")
 
 
 class QueryParameters(Search):

@@ -109,6 +109,7 @@ class Case(Description):
         spacing_mm: (row, column) pixel spacing in millimetres; None where unknown.
         photometric: DICOM PhotometricInterpretation; None for other formats.
         created_at: when it was first indexed, UTC.
+        has_report: whether `CaseReports` has its report.
     """
 
     id: int
@@ -119,6 +120,7 @@ class Case(Description):
     spacing_mm: tuple[float, float] | None
     photometric: str | None
     created_at: datetime
+    has_report: bool = False
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from xemplar.catalog.courses import COURSE, TIMES, change_course, put_courses
 from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
 from xemplar.catalog.references import put_references
-from xemplar.catalog.removal import delete_uses, redact_audit_trail
+from xemplar.catalog.removal import delete_cases, delete_uses, redact_audit_trail
 from xemplar.catalog.rows import (
     DESCRIBED,
     case_fields,
@@ -176,9 +176,7 @@ class Catalog(CatalogReader):
             if found:
                 about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
-                for some in parts(found):
-                    gone = CaseRow.id.in_([row.case for row in some])
-                    connection.execute(delete(CaseRow).where(gone))
+                delete_cases(connection, [row.case for row in found])
             return len(found)
 
     def _lock(self, connection: Connection, case_ids: Collection[str]) -> list[Row[int, str, str]]:

@@ -5,8 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
+from xemplar.catalog.reports import forget_terms, have_reports
+from xemplar.catalog.rows import parts
 from xemplar.catalog.tables import (
     AuditRow,
+    CaseRow,
     EarlierRatingRow,
     RatingRow,
     RememberedQueryRow,
@@ -16,6 +19,16 @@ from xemplar.catalog.tables import (
 
 CHANGED = "changed"
 """Stands in the audit trail for a value that must not be disclosed."""
+
+
+def delete_cases(connection: Connection, ids: Collection[int]) -> None:
+    """Delete cases with all that belongs to them, and their reports' terms from SQLite's index."""
+    reported = False
+    for some in parts(ids):
+        reported |= have_reports(connection, some)
+        connection.execute(delete(CaseRow).where(CaseRow.id.in_(some)))
+    if reported:
+        forget_terms(connection)
 
 
 def redact_audit_trail(connection: Connection, images: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Engine, column, delete, func, select, table, text
+from sqlalchemy import ColumnElement, Connection, Engine, column, delete, func, select, table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -81,6 +81,7 @@ class CaseReports:
             query = select(CaseRow.id, CaseRow.image_sha256).where(*self._access.conditions())
             for some in parts(reports):
                 found = connection.execute(query.where(CaseRow.image_sha256.in_(some))).all()
+                terms = _terms_of_cases(connection, [row.id for row in found])
                 gone = [row.id for row in found if not reports[row.image_sha256]]
                 if gone:
                     connection.execute(delete(ReportRow).where(ReportRow.case.in_(gone)))
@@ -89,6 +90,7 @@ class CaseReports:
                     for row in found
                     if reports[row.image_sha256]
                 ]
+                stay = {row["case"]: row["terms"] for row in rows}
                 if rows:
                     insert = postgresql.insert if self._is_postgresql else sqlite.insert
                     statement = insert(ReportRow)
@@ -97,15 +99,20 @@ class CaseReports:
                     connection.execute(
                         statement.on_conflict_do_update(index_elements=["case"], set_=newer), rows
                     )
+                if any(stay.get(case) != old for case, old in terms.items()):
+                    forget_terms(connection)
 
     def of(self, ids: Iterable[int]) -> Mapping[int, CaseReport]:
         """Return the reports of cases by their ids; cases without one are missing."""
+        wanted = [*map(int, ids)]
+        if not wanted:
+            return {}
         query = select(ReportRow.case, ReportRow.findings, ReportRow.impression, ReportRow.mined)
         query = query.join(CaseRow, CaseRow.id == ReportRow.case).where(*self._access.conditions())
         with reading(self._engine) as connection:
             return {
                 row.case: CaseReport(StoredReport(row.findings, row.impression), row.mined)
-                for some in parts(map(int, ids))
+                for some in parts(wanted)
                 for row in connection.execute(query.where(ReportRow.case.in_(some)))
             }
 
@@ -114,28 +121,57 @@ class CaseReports:
 
         Whether the caller can see them is not asked: the index that they are looked up in knows.
         """
+        with reading(self._engine) as connection:
+            return self._saying(connection, terms)
+
+    def saying_each(self, terms: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        """Return for each of some terms the ids of the cases whose report has it, as `saying`."""
+        with reading(self._engine) as connection:
+            return [self._saying(connection, [term]) for term in terms]
+
+    def _saying(self, connection: Connection, terms: Sequence[str]) -> npt.NDArray[np.int64]:
         if self._is_postgresql:
             query = select(func.array_agg(ReportRow.case)).where(_in_postgresql(terms))
         else:
             query = select(func.group_concat(column("rowid"))).select_from(table("report_terms"))
             match = text("report_terms MATCH :terms").bindparams(terms=_for_fts5(terms))
             query = query.where(match)
-        with reading(self._engine) as connection:
-            found: Any = connection.scalar(query)  # a list, or numbers between commas
+        found: Any = connection.scalar(query)  # a list, or numbers between commas
         if not found:
             return np.empty(0, np.int64)
         if self._is_postgresql:
-            return np.sort(np.array(found, np.int64))
-        return np.sort(np.fromstring(found, np.int64, sep=","))
-
-    def exist(self) -> bool:
-        """Tell if there is any report."""
-        with reading(self._engine) as connection:
-            return connection.scalar(select(ReportRow.case).limit(1)) is not None
+            ids = np.array(found, np.int64)
+        else:
+            ids = np.fromstring(found, np.int64, sep=",")
+        return np.sort(ids, kind="stable")  # in order already, mostly: one pass
 
     @property
     def _is_postgresql(self) -> bool:
         return self._engine.dialect.name == "postgresql"
+
+
+def have_reports(connection: Connection, ids: Sequence[int]) -> bool:
+    """Tell if any of some cases has a report."""
+    found = select(ReportRow.case).where(ReportRow.case.in_(ids)).limit(1)
+    return connection.scalar(found) is not None
+
+
+def forget_terms(connection: Connection) -> None:
+    """Make SQLite's index of terms forget reports that were removed or replaced.
+
+    FTS5 marks their terms as deleted, and would keep them until it merges the parts of its index.
+    Merging takes a time that grows with the index (docs/reports.md).
+
+    Args:
+        connection: in the transaction that removes or replaces them.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("INSERT INTO report_terms (report_terms) VALUES ('optimize')"))
+
+
+def _terms_of_cases(connection: Connection, ids: Sequence[int]) -> Mapping[int, str]:
+    query = select(ReportRow.case, ReportRow.terms).where(ReportRow.case.in_(ids))
+    return {row.case: row.terms for row in connection.execute(query)}
 
 
 def _row(case: int, report: StoredReport, mined: bool) -> dict[str, object]:

@@ -110,6 +110,7 @@ def case_of(row: CaseRow) -> Case:
         spacing_mm=None if spacing[0] is None or spacing[1] is None else (spacing[0], spacing[1]),
         photometric=row.photometric,
         created_at=row.created_at,
+        has_report=row.has_report,
     )
 
 

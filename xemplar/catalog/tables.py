@@ -3,19 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    String,
-    Text,
-)
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import JSON, Double, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
+from sqlalchemy.sql import column, exists, table
 
 from xemplar.catalog.table_base import Base, Number, UtcTime
+
+_REPORTS = table("case_reports", column("case"))  # `ReportRow`, which is declared below
 
 
 class CaseRow(Base):
@@ -46,6 +40,10 @@ class CaseRow(Base):
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
     time: Mapped["TimeRow | None"] = relationship(lazy="selectin", viewonly=True)
     outcomes: Mapped[list["OutcomeRow"]] = relationship(lazy="selectin", viewonly=True)
+    # read with the case: most archives have no reports, and need not be asked for them
+    has_report: Mapped[bool] = column_property(
+        exists().where(_REPORTS.c.case == id).correlate_except(_REPORTS)  # noqa: A003 -- the column
+    )
 
 
 class TimeRow(Base):

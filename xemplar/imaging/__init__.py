@@ -6,6 +6,8 @@ Nothing that could identify a patient leaves this package: only the header field
 ::
 
     radiograph      `Radiograph`, limits, conversion to 8 bits
+    deep            an image's own values beyond 8 bits, for a reader who windows them
+    display         size of display copies
     raster          PNG, JPEG, TIFF
     colour          greyscale stored in colour, and tinted photographs
     dicom           DICOM, from bytes to an image:
@@ -31,8 +33,9 @@ from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage
 from xemplar.imaging.dicom.header import OTHER_PARTS
 from xemplar.imaging.dicom.part10 import is_dicom
 from xemplar.imaging.dicom.reader import decode_dicom
+from xemplar.imaging.display import DISPLAY_SIDE
 from xemplar.imaging.radiograph import Limits, Radiograph
-from xemplar.imaging.raster import DISPLAY_SIDE, decode_picture
+from xemplar.imaging.raster import decode_picture
 
 __all__ = ["DISPLAY_SIDE", "OTHER_PARTS", "Limits", "Radiograph", "decode"]
 

@@ -20,14 +20,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Self, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    create_model,
+)
 
 from xemplar import errors
 from xemplar.errors import ConfigurationError, InputError, UnreadableImage
-from xemplar.imaging import Limits, Radiograph, decode
+from xemplar.imaging import DISPLAY_SIDE, Limits, Radiograph, decode
+from xemplar.imaging.deep import DeepValues
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +61,16 @@ ENVIRONMENT = {
 COMMAND = (sys.executable, "-I", "-m", "xemplar.imaging.decoder_process")
 
 FIELDS = {
-    name: (kind, ...) for name, kind in get_type_hints(Radiograph).items() if name != "pixels"
+    name: (kind, ...)
+    for name, kind in get_type_hints(Radiograph).items()
+    if name not in ("pixels", "deep")
 }
+
+DEEP_BYTES = 2 * DISPLAY_SIDE**2
+"""Room behind the pixels for the levels of `DeepValues`."""
+
+
+DisplaySide = Annotated[int, Field(ge=1, le=DISPLAY_SIDE)]
 
 
 class Rejection(BaseModel):
@@ -64,11 +81,24 @@ class Rejection(BaseModel):
     detail: str
 
 
+class _DeepValues(BaseModel):
+    """`DeepValues` of a worker's response, whose levels follow the pixels."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    shape: tuple[DisplaySide, DisplaySide]
+    slope: PositiveFloat
+    intercept: float
+    centre: float
+    width: PositiveFloat
+    inverted: bool
+
+
 class _ImageShape(BaseModel):
     """Response of a worker whose decoded pixels are in the shared memory."""
 
     model_config = ConfigDict(extra="forbid")
     shape: tuple[PositiveInt, PositiveInt]
+    deep: _DeepValues | None
 
 
 DecodedImage: Any = create_model("DecodedImage", __base__=_ImageShape, **FIELDS)  # type: ignore[call-overload]
@@ -167,7 +197,7 @@ class _Worker:
     def __init__(self, limits: Limits, seconds: int, max_memory: int) -> None:
         self._limits, self._seconds, self._max_memory = limits, seconds, max_memory
         self._shared = os.memfd_create("image")
-        os.ftruncate(self._shared, max(limits.max_bytes, limits.max_pixels))
+        os.ftruncate(self._shared, max(limits.max_bytes, limits.max_pixels + DEEP_BYTES))
         self._memory = mmap.mmap(self._shared, 0)
         self._start()
 
@@ -202,7 +232,16 @@ class _Worker:
         height, width = answer.shape
         pixels = np.frombuffer(self._memory, np.uint8, height * width).reshape(height, width)
         about = {name: getattr(answer, name) for name in FIELDS}
-        return Radiograph(pixels=pixels.copy(), **about)
+        deep = self._deep(answer.deep, offset=pixels.size)
+        return Radiograph(pixels=pixels.copy(), deep=deep, **about)
+
+    def _deep(self, about: _DeepValues | None, offset: int) -> DeepValues | None:
+        if about is None:
+            return None
+        height, width = about.shape
+        size = 2 * height * width
+        levels = np.frombuffer(self._memory, np.uint8, size, offset).copy().view(np.uint16)
+        return DeepValues(levels.reshape(height, width), **about.model_dump(exclude={"shape"}))
 
     def _replaced(self, late: bool) -> str:
         """Replace the process; return a message with the reason."""

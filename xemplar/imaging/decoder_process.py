@@ -1,8 +1,8 @@
 """Worker process of a `DecodingPool`: decodes one image after another until the pool closes.
 
 ``python -I -m xemplar.imaging.decoder_process SOCKET MEMORY SECONDS BYTES``: two file descriptors
-and two limits. Request and response are one line of JSON each on the socket; the pixels replace the
-file's bytes in the shared memory.
+and two limits. Request and response are one line of JSON each on the socket; the pixels, and after
+them the levels of `DeepValues`, replace the file's bytes in the shared memory.
 """
 
 import json
@@ -31,7 +31,7 @@ BASE_SECONDS = 1.5
 BASE_MEMORY = 224 * 2**20
 """Memory granted to an empty image in the largest file, including this process's own 50 MiB."""
 
-FIELDS = tuple(one.name for one in fields(Radiograph) if one.name != "pixels")
+FIELDS = tuple(one.name for one in fields(Radiograph) if one.name not in ("pixels", "deep"))
 
 
 def limit(what: int, most: int) -> None:
@@ -87,9 +87,16 @@ def answer(memory: mmap.mmap, size: int, limits: Limits) -> dict[str, Any]:
         if isinstance(rejection.__cause__, MemoryError):
             raise  # ends the process, which frees its memory; the pool reports the reason
         return {"refusal": type(rejection).__name__, "detail": str(rejection)}
-    np.frombuffer(memory, np.uint8, image.pixels.size)[:] = image.pixels.ravel()
-    about = asdict(replace(image, pixels=None))  # type: ignore[arg-type]  # asdict would copy them
-    return {"shape": image.pixels.shape} | {name: about[name] for name in FIELDS}
+    deep, size = image.deep, image.pixels.size
+    np.frombuffer(memory, np.uint8, size)[:] = image.pixels.ravel()
+    about = asdict(replace(image, pixels=None, deep=None))  # type: ignore[arg-type]  # not copied
+    answered = {"shape": image.pixels.shape} | {name: about[name] for name in FIELDS}
+    if deep is None:
+        return answered | {"deep": None}
+    levels = deep.levels.view(np.uint8).ravel()
+    np.frombuffer(memory, np.uint8, levels.size, offset=size)[:] = levels
+    window = {name: value for name, value in vars(deep).items() if name != "levels"}
+    return answered | {"deep": {"shape": deep.levels.shape} | window}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.errors import ImageTooLarge, NotARadiograph
+from xemplar.imaging.deep import DeepValues
 
 PERCENTILES = (0.5, 99.5)
 """Percentiles mapped to black and white where a deep image specifies no window."""
@@ -55,6 +56,7 @@ class Radiograph:
         sex: "F" or "M" from a DICOM header, else None.
         age: the patient's age in whole years, 0 to 120, from a DICOM header, else None.
         warnings: sentences about doubtful properties of the file, such as another body part.
+        deep: the image's own values; None for images of 8 bits.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -69,6 +71,7 @@ class Radiograph:
     sex: str | None = None
     age: int | None = None
     warnings: tuple[str, ...] = ()
+    deep: DeepValues | None = None
 
     @property
     def size_mm(self) -> tuple[float, float] | None:

@@ -12,14 +12,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
 from xemplar.imaging.colour import to_grey
+from xemplar.imaging.deep import DeepValues, deep_values
 from xemplar.imaging.dicom.codestream import with_end
+from xemplar.imaging.display import DISPLAY_SIDE
 from xemplar.imaging.radiograph import Limits, Radiograph, check_size, contrast, stretch
 from xemplar.imaging.structure.jpeg import check_jpeg, check_scans
 from xemplar.imaging.structure.png import START, check_png, chunks
 from xemplar.imaging.structure.tiff import check_tiff
-
-DISPLAY_SIDE = 1024
-"""Minimum side in pixels of JPEG images that are decoded at reduced size."""
 
 TRANSPOSED = (5, 6, 7, 8)
 """EXIF orientations that swap rows and columns."""
@@ -60,7 +59,7 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         # Pillow rotates a TIFF itself and reports the size after rotation
         transposed = image.format != "TIFF" and _orientation(image) in TRANSPOSED
         values, warnings = _values(image, content, is_deep_colour)
-        grey, tinted = _grey(values, zero_is_white=_zero_is_white(image))
+        grey, deep, tinted = _grey(values, zero_is_white=_zero_is_white(image))
     except (NotARadiograph, UnsupportedImage, UnreadableImage):
         raise
     except Exception as error:
@@ -73,6 +72,7 @@ def decode_picture(data: bytes, limits: Limits) -> Radiograph:
         sha256=hashlib.sha256(data).hexdigest(),
         format="JPEG" if image.format == "MPO" else str(image.format),
         warnings=(*warnings, *tinted),
+        deep=deep,
     )
 
 
@@ -194,14 +194,18 @@ def _oriented(values: Pixels, orientation: int) -> Pixels:
     return transposed[::down, ::across]
 
 
-def _grey(values: Pixels, zero_is_white: bool) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Convert to 8-bit grey, stretching deep values; warns if a tint was removed."""
+def _grey(
+    values: Pixels, zero_is_white: bool
+) -> tuple[npt.NDArray[np.uint8], DeepValues | None, tuple[str, ...]]:
+    """Convert to 8-bit grey and keep values that are deeper; warns if a tint was removed."""
     warnings: tuple[str, ...] = ()
     if values.ndim == 3:
         values, warnings = to_grey(values)
     if values.dtype == np.uint8:
-        return values, warnings
+        return values, None, warnings
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UnreadableImage("the picture holds values that are no numbers (NaN or infinity)")
     grey = stretch(values, *contrast(values))
-    return (np.subtract(255, grey, dtype=np.uint8) if zero_is_white else grey), warnings
+    if zero_is_white:
+        grey = np.subtract(255, grey, dtype=np.uint8)
+    return grey, deep_values(values, grey), warnings

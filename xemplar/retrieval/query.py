@@ -12,6 +12,7 @@ import numpy.typing as npt
 from xemplar.catalog import case_id_of
 from xemplar.errors import Doubt, InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
+from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import covered, preprocess
 from xemplar.model.checkpoint import Checkpoint
@@ -27,6 +28,9 @@ from xemplar.views import FRONTAL
 
 BATCH_SECONDS = 60
 """Time limit for decoding the images of one request, so that other requests get their turn."""
+
+BURNT_IN_TEXT = "text seems to be burnt into the picture; look whether it names the patient"
+"""Warning about text that the pixels show."""
 
 DECODERS = 4
 """Images of a request that are decoded concurrently, each in memory at its full size."""
@@ -96,8 +100,12 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
     image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
-    pixels = Pixels(image, inputs)
-    about = radiograph.warnings, header_doubts(radiograph), radiograph.size_mm
+    pixels = Pixels(image, inputs, radiograph.deep)
+    warnings, doubts = radiograph.warnings, header_doubts(radiograph)
+    if "text" not in doubts and text_boxes(image):
+        warnings, doubts = (*warnings, BURNT_IN_TEXT), (*doubts, "text")
+    watch.stage("text")
+    about = warnings, doubts, radiograph.size_mm
     return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
 
 
@@ -186,7 +194,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     contrary = scope.counter_examples(target, finding, similar.cases)
     # pixels are forgotten only if they were no case's when the query was asked
     pixels = query.pixels
-    archived = None if pixels is None else scope.archived(target, pixels.inputs, similar.cases)
+    archived = None if pixels is None else scope.archived(target, pixels.inputs, similar)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")

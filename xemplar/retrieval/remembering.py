@@ -38,8 +38,9 @@ def pack(query: ExplainedQuery, *, with_pixels: bool) -> bytes:
         "logits": features.logits,
         "maps": features.maps,
         "cams": query.cams,
-        **(vars(query.pixels) if with_pixels and query.pixels is not None else {}),
     }
+    if with_pixels and query.pixels is not None:
+        arrays |= {"image": query.pixels.image, "inputs": query.pixels.inputs}
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 

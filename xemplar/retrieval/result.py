@@ -1,14 +1,15 @@
 """Values of a query's answer."""
 
 import time
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from xemplar.catalog import Case, CaseReport
 from xemplar.errors import Doubt, NotFound
+from xemplar.imaging.deep import DeepValues
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
 from xemplar.model.densenet import Features
@@ -100,10 +101,13 @@ class Pixels:
     Attributes:
         image: uint8 (height, width), display copy, longer side at most 1024 px.
         inputs: uint8 (s, s), the network's input.
+        deep: the image's own values; None for images of 8 bits, and once they were forgotten. They
+            are in memory alone: neither packed nor saved.
     """
 
     image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
+    deep: DeepValues | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +154,17 @@ class ExplainedQuery:
             )
         return self.pixels.image
 
+    @property
+    def deep(self) -> DeepValues | None:
+        """Its own values; None for images of 8 bits, and once they were forgotten."""
+        return None if self.pixels is None else self.pixels.deep
+
+    def without_deep(self) -> Self:
+        """Return the query without its own values, which take up to 2 MB."""
+        if self.pixels is None or self.pixels.deep is None:
+            return self
+        return replace(self, pixels=replace(self.pixels, deep=None))
+
 
 @dataclass(frozen=True, eq=False)
 class Answer(ExplainedQuery):
@@ -181,6 +196,48 @@ class Answer(ExplainedQuery):
     matched: int
     recall_at_10: float
     words: WordRanking | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class WordsMatch:
+    """A case found by words alone.
+
+    Attributes:
+        rank: from 1.
+        case: the case itself.
+        more_of_patient: ids of other cases of its patient, where each patient is shown once.
+        fused: its rank by words.
+        report: of the case.
+        marks: places in the report that the search's text names.
+    """
+
+    rank: int
+    case: Case
+    more_of_patient: tuple[str, ...]
+    fused: Fused
+    report: CaseReport
+    marks: tuple[Place, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WordsAnswer:
+    """Answer to a search by words alone.
+
+    Attributes:
+        generation: name of the index generation searched.
+        neighbours: best rank first.
+        prevalence: of findings and outcomes in the neighbours; None unless the search asks for it.
+        matched: number of indexed cases that match the filter, without explicitly excluded ones.
+        words: ranking of the matching cases.
+        timings_ms: milliseconds by stage, in order.
+    """
+
+    generation: str
+    neighbours: tuple[WordsMatch, ...]
+    prevalence: Prevalence | None
+    matched: int
+    words: WordRanking
     timings_ms: dict[str, float]
 
 

@@ -21,11 +21,12 @@ from xemplar.imaging import Radiograph, decode
 from xemplar.imaging.radiograph import size_mm
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.encoder import Encoder, open_encoder
+from xemplar.retrieval.by_words import answer_by_words
 from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.follower import StoreFollower
 from xemplar.retrieval.ingest import Ingested, embed_image, store_case
 from xemplar.retrieval.query import NewQuery, Query, Question, answer_of, answers, read, read_all
-from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels, Stopwatch
+from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels, Stopwatch, WordsAnswer
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot, live_checkpoint, open_snapshot
 
@@ -135,6 +136,22 @@ class Retriever(StoreFollower):
         """
         question = self._question(search)
         return _answer(read(data, self.decode, question.live), question)
+
+    def ask_words(self, search: Search) -> WordsAnswer:
+        """Find cases by the words of their reports alone.
+
+        Args:
+            search: options of the search, with a text.
+
+        Raises:
+            InvalidArgument: there is no text, an option needs an image, or nothing in the text can
+                be searched for.
+            InputError: an argument cannot be used.
+            NotFound: an excluded case does not exist.
+        """
+        search.check_without_image()
+        watch = Stopwatch()
+        return answer_by_words(self._question(search).scope, watch)
 
     def ask_all(
         self, radiographs: Sequence[bytes], search: Search = Search()

@@ -1,6 +1,6 @@
 """Selection of the cases to return: filters, exclusions, diversity, counter-examples."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,10 +16,16 @@ from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
 from xemplar.reports.terms import Place, places
 from xemplar.retrieval.choice import Found, choose
-from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
+from xemplar.retrieval.duplicates import (
+    COPY_COSINE,
+    MAX_COPIES,
+    StoredImages,
+    case_of_image,
+    first_copy,
+)
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
-from xemplar.retrieval.words import DEPTH, WordRanking, fuse
+from xemplar.retrieval.words import DEPTH, Fused, WordRanking, fuse
 
 POOL_FACTOR, MIN_POOL = 5, 50
 """Selection considers POOL_FACTOR * count of the most similar cases, and at least MIN_POOL."""
@@ -39,10 +45,12 @@ class Selection:
     Attributes:
         cases: the cases and their similarities.
         recall_at_10: of the search that found them, see `Hits`.
+        nearest: what it chose from, the most similar first; empty if words took part.
     """
 
     cases: Sequence[Found]
     recall_at_10: float = 1.0
+    nearest: Sequence[Found] = ()
 
 
 class _Matching(NamedTuple):
@@ -122,6 +130,17 @@ class Scope:
             return self._fused(target, self.words)
         return self._find(target, self.search.k, self._matching)
 
+    def by_words(self, words: WordRanking) -> Sequence[Found]:
+        """Returns the k cases with the best ranks by words, the newest of a rank first."""
+        first: list[int] = []
+        most = max(DEPTH, POOL_FACTOR * self.search.k)
+        for group in words.groups():
+            first += group[::-1][: most - len(first)].tolist()
+            if len(first) == most:
+                break
+        # without an image no case is similar to it
+        return self._chosen(fuse([], first, words), lambda case, one, _: Found(case, 0, 0, one))
+
     def counter_examples(
         self, target: Target, finding: str, shown: Sequence[Found] = ()
     ) -> Selection:
@@ -176,7 +195,7 @@ class Scope:
 
     def reports_of(self, shown: Sequence[Case]) -> Mapping[int, CaseReport]:
         """Reads the reports of the cases shown, by their numbers; cases without one are missing."""
-        return self._catalog.reports.of(case.id for case in shown)
+        return self._catalog.reports.of(case.id for case in shown if case.has_report)
 
     def marks(self, report: CaseReport | None) -> tuple[Place, ...]:
         """Finds the words of a report that the search's text names."""
@@ -188,7 +207,7 @@ class Scope:
         self,
         target: Target,
         inputs: npt.NDArray[np.uint8],
-        neighbours: Sequence[Found],
+        neighbours: Selection,
     ) -> Case | None:
         """Finds the case that shows the query image itself, even if the search excludes it.
 
@@ -200,10 +219,11 @@ class Scope:
         Returns:
             The most similar such case; None if none of the `MAX_COPIES` most similar cases is one.
         """
-        everything = self.search.matches_all and not self._excluded
-        everything &= self.search.near_duplicates == "keep" and target.parts is None
-        if everything and neighbours and neighbours[0].similarity < COPY_COSINE:
-            return None  # the most similar case of all is not similar enough
+        everything = self.search.matches_all and not self._excluded and target.parts is None
+        nearest = neighbours.nearest[:MAX_COPIES]
+        near = [one.case for one in nearest if one.similarity >= COPY_COSINE]
+        if everything and (len(near) < len(nearest) or len(nearest) == MAX_COPIES):
+            return first_copy(near, inputs, self._images)  # no other case is as similar
         return case_of_image(target.image, inputs, self.generation, self._catalog, self._images)
 
     def _match(self, wanted: CaseFilter, known_absent: str | None = None) -> _Matching:
@@ -219,39 +239,58 @@ class Scope:
         ids = self.generation.ids
         allowed = ids if self._matching is None else ids[self._matching.mask]
         ranking = WordRanking.of(self._catalog, self.search.text, len(ids)).among(allowed)
+        if not self._excluded:
+            return ranking
         return ranking.without(np.fromiter(self._excluded, np.int64))
 
     def _fused(self, target: Target, words: WordRanking) -> Selection:
         """Selects cases by the fused rankings of image and words."""
-        count, depth = self.search.k, max(DEPTH, POOL_FACTOR * self.search.k)
+        depth = max(DEPTH, POOL_FACTOR * self.search.k)
         everything = self._matching
         among = None if everything is None else self.generation.ids[everything.mask]
         condition = None if everything is None else everything.condition
         hits = self._hits(target, depth, among, condition)
         by_image = {int(i): float(s) for i, s in zip(hits.ids, hits.similarity, strict=True)}
         also: dict[int, float] = {}
-        for group in words.groups():
-            if len(also) >= depth:
-                break
-            near = self._hits(target, depth - len(also), group, None)
+        for group, most in words.first(depth):
+            near = self._hits(target, most, group, None)
             pairs = zip(near.ids, near.similarity, strict=True)
             also.update((int(i), float(s)) for i, s in pairs)
         scores = also | by_image
         ranked = fuse(list(by_image), list(also), words)
-        cases = self._catalog.cases(one.case for one in ranked)
-        there = [one for one in ranked if one.case in cases]
-        vectors = _vectors(self.generation, [cases[one.case] for one in there])
-        found = [
-            Found(
-                cases[one.case],
-                scores[one.case] if target.parts is None else target.similarity(vector),
-                scores[one.case],
-                one,
-            )
-            for one, vector in zip(there, vectors, strict=True)
-        ]
-        chosen = choose(found, vectors, count, self.search, self._is_copy)
-        return Selection(chosen, hits.recall_at_10)
+
+        def scored(case: Case, one: Fused, vector: npt.NDArray[np.float32]) -> Found:
+            score = scores[one.case]
+            similarity = score if target.parts is None else target.similarity(vector)
+            return Found(case, similarity, score, one)
+
+        return Selection(self._chosen(ranked, scored), hits.recall_at_10)
+
+    def _chosen(
+        self,
+        ranked: Sequence[Fused],
+        scored: Callable[[Case, Fused, npt.NDArray[np.float32]], Found],
+    ) -> list[Found]:
+        """Selects cases in their order, and reads no more of them than that takes.
+
+        Args:
+            ranked: candidates, the best first.
+            scored: makes a found case of it, its place in the rankings and its embedding.
+        """
+        pool = max(POOL_FACTOR * self.search.k, MIN_POOL) if self._is_picky else self.search.k
+        while True:
+            first = ranked[:pool]
+            cases = self._catalog.cases(one.case for one in first)
+            there = [one for one in first if one.case in cases]
+            vectors = _vectors(self.generation, [cases[one.case] for one in there])
+            found = [
+                scored(cases[one.case], one, vector)
+                for one, vector in zip(there, vectors, strict=True)
+            ]
+            chosen = choose(found, vectors, self.search.k, self.search, self._is_copy)
+            if len(chosen) == self.search.k or pool >= len(ranked):
+                return chosen
+            pool *= 4
 
     def _hits(
         self,
@@ -287,8 +326,7 @@ class Scope:
             among = self.generation.ids[np.flatnonzero(matching.mask)]
             condition = matching.condition
         search, excluded = self.search, {*self._excluded, *above}
-        picky = search.diversity or search.one_per_patient or search.near_duplicates == "drop"
-        pool = max(POOL_FACTOR * count, MIN_POOL) if picky else count
+        pool = max(POOL_FACTOR * count, MIN_POOL) if self._is_picky else count
         while True:
             hits = self.generation.search(
                 target.vector, pool, excluded, among, exact=search.exact, condition=condition
@@ -304,8 +342,15 @@ class Scope:
             chosen = choose(found, vectors, count, search, self._is_copy)
             searched = len(scored) < pool or scored[-1][1] < search.min_similarity
             if len(chosen) == count or searched or pool >= MAX_POOL:
-                return Selection(chosen, hits.recall_at_10)
+                return Selection(chosen, hits.recall_at_10, found)
             pool = min(4 * pool, MAX_POOL)
+
+    @property
+    def _is_picky(self) -> bool:
+        """True if many of the most similar cases may be rejected."""
+        search = self.search
+        drops = search.near_duplicates == "drop"
+        return bool(search.diversity) or search.one_per_patient or drops
 
     def _is_copy(self, case: Case, chosen: Sequence[Case]) -> bool:
         """Returns True if a case shows the image of an excluded or already selected case."""

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from xemplar.api.search import WordSearch
-from xemplar.catalog import Case, CaseReport, Catalog
-from xemplar.index import LiveIndex
+from xemplar.catalog import Catalog
 from xemplar.index.exact import within
-from xemplar.reports.terms import Place, Wanted, places, wanted
+from xemplar.reports.terms import Wanted, wanted
 
 IMAGE_OFFSET, WORDS_OFFSET = 60, 10
 """Added to each rank before its reciprocal is taken. 60 is Cormack's (SIGIR 2009); with it for the
@@ -54,12 +53,12 @@ class WordRanking:
             InvalidArgument: nothing in the text can be searched for.
         """
         asked = wanted(text)
-        found = [catalog.reports.saying([term]) for term in asked.terms]
-        ids = np.unique(np.concatenate(found))
-        scores = np.zeros(len(ids))
+        found = catalog.reports.saying_each(asked.terms)
+        by_id = np.zeros(1 + max((int(some[-1]) for some in found if len(some)), default=0))
         for some in found:
-            scores[np.searchsorted(ids, some)] += np.log(1 + max(cases, 1) / max(len(some), 1))
-        return cls(asked, ids, scores)
+            by_id[some] += np.log(1 + max(cases, 1) / max(len(some), 1))
+        ids = np.flatnonzero(by_id)
+        return cls(asked, ids, by_id[ids])
 
     def among(self, allowed: Ids) -> Self:
         """Return the ranking of those of its cases that are among some, ascending ids."""
@@ -73,18 +72,50 @@ class WordRanking:
 
     def rank(self, case: int) -> int | None:
         """Return the rank of a case, from 1; None if it has none of the terms."""
-        place = int(np.searchsorted(self.ids, case))
-        if place == len(self.ids) or self.ids[place] != case:
-            return None
-        return 1 + int(np.count_nonzero(self.scores > self.scores[place] + 1e-9))
+        return self.ranks([case])[0]
+
+    def ranks(self, cases: Sequence[int]) -> list[int | None]:
+        """Return the ranks of cases, as `rank` does."""
+        if not len(self.ids):
+            return [None] * len(cases)
+        asked = np.array(cases, np.int64)
+        places = np.minimum(np.searchsorted(self.ids, asked), len(self.ids) - 1)
+        levels, counts = self._levels
+        better = np.append(np.cumsum(counts[::-1])[::-1], 0)  # cases of a level or above
+        ranks = 1 + better[np.searchsorted(levels, self.scores[places], "right")]
+        known = self.ids[places] == asked
+        return [int(rank) if there else None for rank, there in zip(ranks, known, strict=True)]
 
     def groups(self) -> Iterator[Ids]:
         """Yield the cases of each rank, the best first; ids ascending."""
-        left = self.scores.copy()
-        while len(left) and (best := left.max()) > 0:
-            same = left >= best - 1e-9
-            yield self.ids[same]
-            left[same] = 0
+        for level in self._levels[0][::-1]:
+            yield self.ids[self.scores == level]
+
+    def first(self, depth: int) -> Iterator[tuple[Ids, int]]:
+        """Yield the best cases in two parts, to be searched at once, and how many to take of each.
+
+        All cases of the ranks that fit into the depth, ascending; then those of the next rank.
+        """
+        whole, left, rest = list[Ids](), depth, None
+        for group in self.groups():
+            if len(group) > left:
+                rest = group
+                break
+            whole.append(group)
+            left -= len(group)
+        if whole:
+            yield np.sort(np.concatenate(whole)), depth - left
+        if rest is not None and left:
+            yield rest, left
+
+    @cached_property
+    def _levels(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Distinct scores, ascending, and the number of cases with each.
+
+        Cases with the same terms have the very same score, as weights are added in one order.
+        """
+        levels, counts = np.unique(self.scores, return_counts=True)
+        return levels, counts
 
 
 @dataclass(frozen=True)
@@ -113,59 +144,15 @@ def fuse(by_image: Sequence[int], also: Sequence[int], words: WordRanking) -> li
         words: ranking by words.
     """
     image_ranks = {case: rank for rank, case in enumerate(by_image, start=1)}
-    fused = []
-    for case in dict.fromkeys([*by_image, *also]):
-        by, said = image_ranks.get(case), words.rank(case)
+    fused, cases = [], [*dict.fromkeys([*by_image, *also])]
+    for case, said in zip(cases, words.ranks(cases), strict=True):
+        by = image_ranks.get(case)
         score = 0 if by is None else 1 / (IMAGE_OFFSET + by)
         score += 0 if said is None else 1 / (WORDS_OFFSET + said)
         fused.append(Fused(case, score, by, said))
     return sorted(fused, key=lambda one: -one.score)
 
 
-@dataclass(frozen=True)
-class WordsMatch:
-    """A case found by words alone.
-
-    Attributes:
-        case: the case.
-        rank: from 1, as in `WordRanking`.
-        report: of the case.
-        marks: places in the report that the search names.
-    """
-
-    case: Case
-    rank: int
-    report: CaseReport
-    marks: tuple[Place, ...]
-
-
-def cases_by_words(
-    index: LiveIndex, catalog: Catalog, search: WordSearch
-) -> tuple[WordRanking, list[WordsMatch]]:
-    """Find cases by the words of their reports, without an image.
-
-    Returns:
-        The ranking of all cases that meet the filter, and the first k, the newest of a rank first.
-
-    Raises:
-        InvalidArgument: nothing in the text can be searched for.
-        UnknownFinding: the filter names a finding of no vocabulary and no case.
-    """
-    allowed = index.ids[index.matching(catalog, search)]
-    ranking = WordRanking.of(catalog, search.text, len(index)).among(allowed)
-    first: list[int] = []
-    for group in ranking.groups():
-        first += group[::-1][: search.k - len(first)].tolist()
-        if len(first) == search.k:
-            break
-    cases, reports = catalog.cases(first), catalog.reports.of(first)
-    return ranking, [
-        WordsMatch(
-            cases[number],
-            ranking.rank(number) or 1,
-            reports[number],
-            places(reports[number].report, ranking.asked.terms),
-        )
-        for number in first
-        if number in cases and number in reports
-    ]
+def ranked_by_words(case: int, words: WordRanking) -> Fused:
+    """Rank a case by words alone, where a search has no image."""
+    return fuse([], [case], words)[0]

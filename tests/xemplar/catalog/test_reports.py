@@ -77,12 +77,19 @@ def test_a_newer_report_replaces_the_older_one(catalog: Catalog) -> None:
     assert catalog.reports.saying(wanted("nodule").terms).tolist() == [1]
 
 
+def test_a_case_tells_if_it_has_a_report(filled: Catalog) -> None:
+    ids = filled.embedded_ids(CHECKPOINT)
+    told = {number for number, case in filled.cases(ids).items() if case.has_report}
+    assert told == set(filled.reports.of(ids))
+    assert 0 < len(told) < len(ids)
+
+
 def test_an_empty_report_deletes_it(catalog: Catalog) -> None:
     one = described(1)
     catalog.add(CHECKPOINT, [one])
     catalog.reports.put({one.image_sha256: StoredReport("Effusion.")})
     catalog.reports.put({one.image_sha256: StoredReport()})
-    assert not catalog.reports.exist()
+    assert not catalog.case(one.image_sha256[:16]).has_report
     assert catalog.reports.saying(wanted("effusion").terms).tolist() == []
 
 
@@ -132,3 +139,48 @@ def test_the_index_of_terms_agrees_with_the_reports(filled: Catalog) -> None:
         connection.execute(
             text("INSERT INTO report_terms (report_terms) VALUES ('integrity-check')")
         )
+
+
+RARE = StoredReport("Mesothelioma.")
+OTHERS = [StoredReport("Effusion."), StoredReport("No effusion. Nodule.")]
+
+
+@pytest.fixture
+def rare(catalog: Catalog) -> str:
+    """The image of a case whose report alone has a word; two others have a report as well."""
+    entries = [described(number) for number in range(3)]
+    catalog.add(CHECKPOINT, entries)
+    pairs = zip(entries, [RARE, *OTHERS], strict=True)
+    for one, report in pairs:  # one by one, so that the index has several parts
+        catalog.reports.put({one.image_sha256: report})
+    return entries[0].image_sha256
+
+
+def index_of_terms(catalog: Catalog) -> bytes:
+    """Whatever SQLite's index of terms holds, whether or not a search can see it."""
+    if catalog.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's index holds what its table holds")
+    with catalog.engine.connect() as connection:
+        return b"".join(connection.scalars(text("SELECT block FROM report_terms_data")))
+
+
+@pytest.mark.parametrize("how", ["case removed", "report removed", "report replaced"])
+def test_no_word_of_a_report_that_is_gone_stays_in_the_index(
+    catalog: Catalog, rare: str, how: str
+) -> None:
+    assert b"mesothelioma" in index_of_terms(catalog)
+    if how == "case removed":
+        catalog.remove([rare[:16]])
+    else:
+        catalog.reports.put({rare: StoredReport("Edema." if how == "report replaced" else "")})
+    assert b"thelioma" not in index_of_terms(catalog)
+    assert catalog.reports.saying(wanted("nodule").terms).tolist() == [3]
+
+
+def test_no_word_of_a_removed_report_stays_in_the_files(catalog: Catalog, rare: str) -> None:
+    file = Path(catalog.engine.url.database or "")
+    if catalog.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's files are its own")
+    catalog.remove([rare[:16]])
+    assert catalog.truncate_log()
+    assert b"thelioma" not in file.read_bytes().lower()

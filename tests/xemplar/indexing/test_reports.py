@@ -169,4 +169,4 @@ def test_without_a_reader_of_reports_none_is_stored(
 ) -> None:
     folder = folder_of(tmp_path / "set", 1, impression=["Effusion."])
     embed_images(open_dataset(folder).images, store, catalog, encoder)
-    assert not catalog.reports.exist()
+    assert not any(case.has_report for case in catalog.cases([1, 2]).values())

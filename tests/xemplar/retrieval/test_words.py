@@ -55,6 +55,22 @@ def test_a_ranking_of_some_cases_alone(reported: Catalog) -> None:
     assert ranks(ranking.among(np.array([3]))) == []
 
 
+@pytest.mark.parametrize(
+    ("depth", "parts"),
+    [
+        (1, [([2], 1)]),
+        (2, [([2, 4], 2)]),
+        (3, [([2, 4], 2), ([1, 6], 1)]),
+        (9, [([1, 2, 4, 6], 4)]),
+    ],
+)
+def test_the_best_cases_are_whole_ranks_and_a_part_of_the_next(
+    reported: Catalog, depth: int, parts: list[tuple[list[int], int]]
+) -> None:
+    ranking = WordRanking.of(reported, "effusion with cardiomegaly", 7)
+    assert [(ids.tolist(), most) for ids, most in ranking.first(depth)] == parts
+
+
 def test_words_that_are_in_no_report_find_nothing(reported: Catalog) -> None:
     assert ranks(WordRanking.of(reported, "emphysema", 7)) == []
 

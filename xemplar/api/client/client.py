@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, overload
 
 import httpx2
 
@@ -37,7 +37,6 @@ from xemplar.api import (
     JobOut,
     KeyList,
     KeyOut,
-    MatchesOut,
     NewCaseOut,
     NewKey,
     NewKeyOut,
@@ -56,10 +55,10 @@ from xemplar.api import (
     SimilarParameters,
     TimelineOut,
     WordsAnswerOut,
-    WordSearch,
 )
 from xemplar.api.client.collections import CollectionOperations
 from xemplar.api.client.connection import Connection
+from xemplar.api.client.query_images import QueryImageOperations
 from xemplar.api.client.reader_studies import ReaderStudyOperations
 from xemplar.api.client.requests import given_fields, path_of
 
@@ -67,7 +66,7 @@ ImageFile: TypeAlias = bytes | str | os.PathLike[str]
 """Content of a PNG, JPEG, TIFF or DICOM file, or its path. The file's name is not sent."""
 
 
-class Client(CollectionOperations, ReaderStudyOperations):
+class Client(CollectionOperations, QueryImageOperations, ReaderStudyOperations):
     """Client of a service; `xemplar.api` defines requests and responses.
 
     ::
@@ -129,9 +128,19 @@ class Client(CollectionOperations, ReaderStudyOperations):
 
     # ---- queries -----------------------------------------------------------------------------
 
-    def query(self, image: ImageFile, search: QueryParameters = QueryParameters()) -> AnswerOut:
-        """Finds past cases similar to an image, with evidence."""
+    @overload
+    def query(self, image: ImageFile, search: QueryParameters = ...) -> AnswerOut: ...
+
+    @overload
+    def query(self, image: None, search: QueryParameters) -> WordsAnswerOut: ...
+
+    def query(
+        self, image: ImageFile | None, search: QueryParameters = QueryParameters()
+    ) -> AnswerOut | WordsAnswerOut:
+        """Finds past cases similar to an image, with evidence; without one, by ``search.text``."""
         asked = given_fields(search)
+        if image is None:
+            return self._service.read(WordsAnswerOut, "POST", "/query", params=asked)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
     def query_batch(
@@ -146,10 +155,6 @@ class Client(CollectionOperations, ReaderStudyOperations):
         asked, path = given_fields(search), "/query/series"
         return self._service.read(SeriesOut, "POST", path, params=asked, files=_form(*images))
 
-    def search(self, what: WordSearch) -> WordsAnswerOut:
-        """Finds past cases by the words of their reports, without an image."""
-        return self._service.read(WordsAnswerOut, "GET", "/search", params=given_fields(what))
-
     def similar(self, case_id: str, search: SimilarParameters = SimilarParameters()) -> AnswerOut:
         """Finds cases similar to an indexed case."""
         path = path_of("cases", case_id, "similar")
@@ -161,32 +166,6 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Repeats a query with other parameters, while the service remembers its image."""
         path = path_of("queries", query_id, "similar")
         return self._service.read(AnswerOut, "GET", path, params=given_fields(search))
-
-    def query_image(self, query_id: str, side: int = 1024) -> bytes:
-        """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
-        path = path_of("queries", query_id, "image")
-        return self._service.send("GET", path, params={"side": side})
-
-    def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
-        """Returns the query image with its Grad-CAM as a JPEG.
-
-        Args:
-            query_id: id from an answer.
-            finding: finding to explain; by default, the one that the answer explains.
-            side: longest side in pixels, 64 to 1024.
-        """
-        asked = {"side": side} | ({"finding": finding} if finding else {})
-        return self._service.send("GET", path_of("queries", query_id, "overlay"), params=asked)
-
-    def query_evidence(self, query_id: str, case_id: str, side: int = 512) -> bytes:
-        """Returns the similarity evidence for a case in the query image, as a JPEG."""
-        path = path_of("queries", query_id, "evidence", case_id)
-        return self._service.send("GET", path, params={"side": side})
-
-    def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
-        """Returns how pairs of locations of the query and a case contribute to the similarity."""
-        path = path_of("queries", query_id, "matches", case_id)
-        return self._service.read(MatchesOut, "GET", path)
 
     def share_query(self, query_id: str) -> None:
         """Lets every key see a query and its answer, while the service remembers them."""

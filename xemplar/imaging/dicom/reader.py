@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xemplar.errors import ImageTooLarge, NotARadiograph, UnreadableImage, UnsupportedImage
 from xemplar.imaging.colour import to_grey
+from xemplar.imaging.deep import DeepValues, deep_values
 from xemplar.imaging.dicom import header as dicom_header
 from xemplar.imaging.dicom.gdcm_isolation import import_pydicom
 from xemplar.imaging.dicom.image_pixel import image_pixel
@@ -35,7 +36,7 @@ def _image(data: bytes, limits: Limits) -> Radiograph:
     try:
         pixel = image_pixel(header, limits)
         stored = stored_values(header, pixel)
-        grey, shown = _grey(stored, header)
+        grey, deep, shown = _grey(stored, header)
         return Radiograph(
             pixels=grey,
             source_size=(grey.shape[0], grey.shape[1]),
@@ -49,6 +50,7 @@ def _image(data: bytes, limits: Limits) -> Radiograph:
             sex=dicom_header.sex(header),
             age=dicom_header.age(header),
             warnings=(*dicom_header.warnings(header), *pixel.warnings, *stored.warnings, *shown),
+            deep=deep,
         )
     except (UnreadableImage, UnsupportedImage, ImageTooLarge, NotARadiograph):
         raise
@@ -59,16 +61,22 @@ def _image(data: bytes, limits: Limits) -> Radiograph:
         ) from error
 
 
-def _grey(stored: Stored, header: "Dataset") -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Convert to uint8 grey, 0 black to 255 white, and collect warnings."""
+def _grey(
+    stored: Stored, header: "Dataset"
+) -> tuple[npt.NDArray[np.uint8], DeepValues | None, tuple[str, ...]]:
+    """Convert to uint8 grey, 0 black to 255 white, keep deep values, and collect warnings."""
     values = stored.values
     if stored.pixel.photometric == "PALETTE COLOR":
         from pydicom.pixels.processing import apply_color_lut
 
         values = apply_color_lut(values, header)
     if values.ndim == 2:
-        return displayed(stored, header)
+        shown = displayed(stored, header)
+        is_deep = stored.pixel.stored > 8
+        deep = deep_values(shown.values, shown.grey) if is_deep else None
+        return shown.grey, deep, shown.warnings
     grey, tinted = to_grey(values)
     if grey.dtype == np.uint8:
-        return grey, tinted
-    return stretch(grey, *contrast(grey)), tinted
+        return grey, None, tinted
+    stretched = stretch(grey, *contrast(grey))
+    return stretched, deep_values(grey, stretched), tinted

@@ -42,16 +42,27 @@ class Values(NamedTuple):
     warnings: tuple[str, ...]
 
 
+class Displayed(NamedTuple):
+    """Result of `displayed`.
+
+    Attributes:
+        grey: uint8 (height, width), 0 black (air) to 255 white (bone).
+        values: (height, width) after the modality LUT; padding has the value that is black.
+        warnings: about unusable parts of the header.
+    """
+
+    grey: Grey
+    values: npt.NDArray[Any]
+    warnings: tuple[str, ...]
+
+
 @np.errstate(over="ignore", invalid="ignore")  # unusable windows are reported as warnings
-def displayed(stored: Stored, header: "Dataset") -> tuple[Grey, tuple[str, ...]]:
+def displayed(stored: Stored, header: "Dataset") -> Displayed:
     """Map stored values to the grey values of a diagnostic display.
 
     DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
     Uses the first VOI LUT or window that preserves the image; if none does, the image's own
     contrast, with a warning.
-
-    Returns:
-        uint8 (height, width), 0 black (air) to 255 white (bone), and warnings.
     """
     padding, warnings = stored.padding, []
     if padding is not None and _middle(padding).mean() > PADDED:
@@ -70,11 +81,15 @@ def displayed(stored: Stored, header: "Dataset") -> tuple[Grey, tuple[str, ...]]
         warnings.append(f"the DICOM header's {name} leaves no picture; it was ignored")
     if grey is None:
         grey = _own_contrast(stored, input_.values, header, padding, ignored=bool(warnings))
-    if stored.pixel.photometric == "MONOCHROME1":
+    values, is_inverted = input_.values, stored.pixel.photometric == "MONOCHROME1"
+    if is_inverted:
         grey = np.subtract(255, grey, dtype=np.uint8)
     if padding is not None:
         grey[padding] = 0
-    return grey, tuple(dict.fromkeys(warnings))
+        if not padding.all():
+            image = values[~padding]
+            values = np.where(padding, image.max() if is_inverted else image.min(), values)
+    return Displayed(grey, values, tuple(dict.fromkeys(warnings)))
 
 
 def _after_modality(stored: Stored, header: "Dataset") -> Values:
