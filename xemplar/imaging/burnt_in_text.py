@@ -126,7 +126,7 @@ class _Strokes(NamedTuple):
 
 def _components(strokes: Grey) -> _Strokes:
     # most rows are empty, and labelling all pixels would take most of the time
-    down, across = _around(strokes.any(axis=1)), _around(strokes.any(axis=0))
+    down, across = (_around(np.asarray(strokes.any(axis=axis))) for axis in (1, 0))
     if not len(down):
         return _Strokes(np.empty((0, 4), np.int64), np.empty(0, np.bool_))
     packed = np.ascontiguousarray(strokes[down][:, across])
