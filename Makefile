@@ -10,11 +10,12 @@ TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
 # for those that mostly wait, for a browser, a kill, a database
 WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
 UNIT := -m 'not system and not long' --ignore tests/trainer --ignore-glob '*/test_page*'
+PAGE := $(wildcard tests/app/test_page*.py)
 # parts at once: one more than processors, as each waits now and then
 PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
 	--jobs $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # to look for them in all files would import torch and more
-LONG := $(shell grep -rl --include 'test_*.py' 'mark\.long' tests)
+LONG := $(shell grep -rl --include 'test_*.py' -E 'mark\.long|every_look' tests)
 SYSTEM := $(shell grep -rl --include 'test_*.py' 'mark\.system' tests | grep -v '^tests/trainer/')
 # byte code is compiled as modules are imported: most of torch's thousands never are
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
@@ -29,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit service library programs explore page page-lint page-checked \
-	trainer system thorough engines docs coverage containers lock format clean
+	trainer system waiting thorough engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -69,7 +70,7 @@ demo: $(VENV)/.base
 # every part runs, whatever becomes of the others; make fails at the end if one of them did. Each is
 # one or two processes that import only what they need; the longest begin first.
 test: $(VENV)/.dev
-	$(PARTS) system service library trainer page programs types docs lint
+	$(PARTS) waiting library programs service trainer types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
@@ -108,7 +109,7 @@ explore: export HYPOTHESIS_PROFILE = explore
 explore: unit
 
 page: $(VENV)/.dev
-	$(TESTS) $(WAITING) 2 tests/app/test_page*.py
+	$(TESTS) $(WAITING) 2 -m 'not long' $(PAGE)
 
 # apart, as in real life: no training shares a process with FAISS, OpenVINO and a web server;
 # where all did, the process now and then ended with a segmentation fault (see CONTRIBUTING)
@@ -117,6 +118,10 @@ trainer: $(VENV)/.dev
 
 system: $(VENV)/.dev
 	$(TESTS) $(WAITING) 2 -m 'system and not long' $(SYSTEM)
+
+# both in the same two processes: each takes as long to start as several tests
+waiting: $(VENV)/.dev
+	$(TESTS) $(WAITING) 2 -m '(system or page) and not long' $(SYSTEM) $(PAGE)
 
 # what takes longest for what it can find: before a release, or where one of its parts was changed
 thorough: $(VENV)/.dev

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -164,16 +164,21 @@ class RememberedQueries:
             found = {one.id: one for one in self._queries.list(key, limit)} | found
         newest = sorted(found.values(), key=lambda one: one.at, reverse=True)[:limit]
         kept = None if self._queries is None else timedelta(hours=self._hours)
+        with_pixels = self._with_pixels([one.id for one in newest], key)
         return [
-            RecalledQuery(one, None if kept is None else one.at + kept, self._has_pixels(one, key))
+            RecalledQuery(one, None if kept is None else one.at + kept, one.id in with_pixels)
             for one in newest
         ]
 
-    def _has_pixels(self, query: QuerySummary, key: str | None) -> bool:
-        """Return whether a query has its image; one of an archived image need not."""
-        known = self._recent.recall(query.id, key)
-        in_memory = known is not None and known.pixels is not None
-        return in_memory or self._seals or self._saved.has(query.id, key)
+    def _with_pixels(self, query_ids: Collection[str], key: str | None) -> frozenset[str]:
+        """Return those queries that have their image; one of an archived image need not."""
+        if self._seals:
+            return frozenset(query_ids)
+        known = {name: self._recent.recall(name, key) for name in query_ids}
+        in_memory = {
+            name for name, one in known.items() if one is not None and one.pixels is not None
+        }
+        return self._saved.among(known.keys() - in_memory, key) | in_memory
 
     def forget(self, query_id: str, key: str | None) -> None:
         """Forget a query of a key, which stays in the collections that it is in.

@@ -269,9 +269,9 @@ class ServiceSettings(BaseSettings):
         128,
         ge=1,
         description=(
-            "Queries that can be explained and repeated, in memory (about 1.4 MB each) and, over "
-            "all services, in the catalog's database; a new one displaces one of the key that "
-            "holds the most."
+            "Queries that can be explained and repeated, in memory (1.4 MB each, the 32 newest up "
+            "to 3.4 MB) and, over all services, in the catalog's database; a new one displaces one "
+            "of the key that holds the most."
         ),
     )
     query_hours: float = Field(

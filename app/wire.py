@@ -133,8 +133,7 @@ def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str 
                 warnings=shown.warnings,
             )
         )
-    fields = answer_out(latest, root=root).model_dump()
-    return SeriesOut.model_validate(fields | {"priors": earlier})
+    return SeriesOut(**dict(answer_out(latest, root=root)), priors=earlier)
 
 
 def _values(deep: DeepValues | None, url: str) -> ValuesOut | None:

@@ -46,7 +46,7 @@ PLACES = {
 SHADES = (255, 220, 0)
 VISIBLE = 70
 """Least difference in grey between text and what it covers; less can hardly be read."""
-EACH = 10
+EACH = 6
 """Texts of each size and kind of place."""
 TILE = 320
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.images import TINY, seeded_weights
+from tests.networks import compiled_once
 from tests.stores import SmallStore, small_store
 from tests.system.milvus import Milvus, NoMilvus
 from tests.system.postgres import NoPostgres, Postgres
@@ -18,7 +19,7 @@ from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
 
 # CI must not fail by the luck of a draw; `make explore` looks for new examples
 # no deadline: on a machine that is busy a test is slow, and not wrong
-settings.register_profile("fixed", max_examples=40, derandomize=True, deadline=None)
+settings.register_profile("fixed", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
@@ -34,6 +35,13 @@ def _one_thread_in_faiss() -> Iterator[None]:
     """Threads wait for one another at each of hundreds of small steps; beside other tests, long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xemplar.index.builder._all_processors", nullcontext)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _networks_compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xemplar.model.encoder.OpenVinoBackend", compiled_once())
         yield
 
 

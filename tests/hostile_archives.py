@@ -82,7 +82,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     **{f"file {name!r}": partial(lambda n: archive_of(tarfile.TarInfo(n)), name) for name in NAMES},
     "file of an exbibyte": huge,
     "the same picture twice": lambda: archive_of(*[tarfile.TarInfo(PICTURE)] * 2),
-    "100,000 links": lambda: archive_of(*map(of_type, [tarfile.SYMTYPE] * 100_000)),
+    "20,000 links": lambda: archive_of(*map(of_type, [tarfile.SYMTYPE] * 20_000)),
     "no archive": lambda: b"no archive" * 1_000_000,
     "nothing": lambda: b"",
 }

@@ -13,8 +13,8 @@ from xemplar.data.datasets import open_dataset
 from xemplar.indexing.job import embed_images
 from xemplar.indexing.publishing import build_generation
 from xemplar.model.calibration import Population
-from xemplar.model.checkpoint import Checkpoint, load, save
-from xemplar.model.encoder import Encoder, Precision, Runtime, open_encoder
+from xemplar.model.checkpoint import load, save
+from xemplar.model.encoder import Precision, open_encoder
 
 CASES = 12
 FINDINGS = ("Effusion", "Mass|Nodule", "No Finding", "")
@@ -83,25 +83,8 @@ def _built(tiny_checkpoint: Path) -> SmallStore:
             rows.writerow([f"image-{n}.png", *about])
     store, loaded = Store(root / "store"), load(checkpoint)
     migrate(store.database_url)
-    encoder = shared_encoder(loaded, precision=Precision.FLOAT32)
+    encoder = open_encoder(loaded, precision=Precision.FLOAT32)
     with open_catalog(store.database_url) as catalog:
         embed_images(open_dataset(folder).images, store, catalog, encoder)
         build_generation(store, catalog, loaded)
     return SmallStore(store, checkpoint, images)
-
-
-_OPENED: dict[tuple[str, Runtime, Precision, int, int], Encoder] = {}
-
-
-def shared_encoder(
-    checkpoint: Checkpoint,
-    runtime: Runtime = Runtime.OPENVINO,
-    precision: Precision = Precision.AUTO,
-    threads: int = 0,
-    streams: int = 1,
-) -> Encoder:
-    """`open_encoder`, whose networks are compiled once: that takes as long as several requests."""
-    key = (checkpoint.digest, runtime, precision, threads, streams)
-    if key not in _OPENED:
-        _OPENED[key] = open_encoder(checkpoint, runtime, precision, threads, streams)
-    return Encoder(checkpoint, _OPENED[key]._backend)

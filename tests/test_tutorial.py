@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from tests.agreement import wait_until
 from tests.system.common import free_port
+from xemplar.__main__ import command_line
 
 TUTORIAL = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text()
 STEPS = re.findall(r"```(?:sh|python title=\"(\S+)\")\n(.*?)```", TUTORIAL, re.DOTALL)
@@ -62,6 +64,18 @@ def follow(steps: list[tuple[str, str]], folder: Path, environment: dict[str, st
             shell = ["sh", "-euc", text]
             done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True)
             assert done.returncode == 0, f"{text}{done.stdout.decode()}{done.stderr.decode()}"
+
+
+def test_its_commands_and_their_options_exist() -> None:
+    """The tutorial in short: its lines are read, not run."""
+    lines = re.findall(r"^xemplar (.+)$", TUTORIAL, re.MULTILINE)
+    commands = get_command(command_line())
+    assert len(lines) >= 8
+    for name, *words in map(shlex.split, lines):
+        command = commands.get_command(None, name)
+        assert command is not None, name
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, name
 
 
 @pytest.mark.long

@@ -128,11 +128,19 @@ export function sendWords(parameters, { signal, waiting } = {}) {
   return persistently(async () => (await fetched(addressOf("query", parameters), signal, { method: "POST" })).json(), signal, waiting);
 }
 
-/** POST an image; `progress` receives the share sent so far, which fetch does not report. */
-export function sendRadiograph(radiograph, parameters, { progress, waiting, signal }) {
+/** @typedef {{progress: (share: number) => void, waiting?: (problem: Problem) => void, signal?: AbortSignal}} Sending */
+
+/** POST an image; `progress` receives the share sent so far. @param {Sending} sending */
+export const sendRadiograph = (radiograph, parameters, sending) => sendImages("query", "image", [radiograph], parameters, sending);
+
+/** POST images of one patient, the earliest first. @param {Sending} sending */
+export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", "images", radiographs, parameters, sending);
+
+/** POST images in a field of a form; fetch would not report the progress. */
+function sendImages(path, field, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", addressOf("query", parameters));
+    request.open("POST", addressOf(path, parameters));
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.loaded / event.total);
     request.upload.onload = () => progress(1);
@@ -150,7 +158,7 @@ export function sendRadiograph(radiograph, parameters, { progress, waiting, sign
     };
     signal?.addEventListener("abort", () => request.abort());
     const form = new FormData();
-    form.append("image", radiograph, "image"); // the file's own name is not sent: it may contain a patient's
+    for (const radiograph of radiographs) form.append(field, radiograph, "image"); // the file's own name is not sent: it may contain a patient's
     request.send(form);
   });
   return persistently(send, signal, waiting);

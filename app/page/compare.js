@@ -26,7 +26,7 @@ export class Compare {
     this.cases = [...answer.neighbours, ...answer.counter_examples];
     const { fit } = answer.maps;
     this.panes = [new Pane(T.compare.query, fit), new Pane(T.compare.heading(near.rank), fit)];
-    this.panes[0].open(answer.image_url, answer.values);
+    this.panes[0].open(answer.image_url, answer.values ?? undefined);
     this.panes[1].open(near.image_url);
     this.caption = h("p", { class: "caption", role: "status" });
     this.legend = legend();
@@ -116,9 +116,9 @@ export class Compare {
       h("div", { class: "controls" }, this.tools, this.viewer.controls),
       h("div", { class: "panes" }, this.panes.map((pane) => pane.stage)),
       h("footer", { tabindex: "0" },
-        h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer)),
+        h("div", {}, h("strong", {}, T.compare.query), answer.rated ? null : called(answer), this.caption, this.legend),
         h("div", {}, answer.rated?.(near) ?? [score(near, answer), outcomes(near), findings(near), reading(near, answer), report(near), h("span", { class: "faint" }, about(near)), timeline(near.case_id, T.story.films)]),
-        this.caption, this.legend, h("p", { class: "faint hint" }, T.compare.hint)));
+        h("p", { class: "faint hint" }, T.compare.hint)));
   }
 
   #turn(step) {

@@ -3,7 +3,7 @@
 import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, picture, send, sendRadiograph } from "./api.js";
+import { get, picture, send, sendRadiograph, sendSeries } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
@@ -13,6 +13,7 @@ import { collectionView } from "./collection.js";
 import { rateView } from "./rate.js";
 import { readersView } from "./readers.js";
 import { printRecord, saveRecord } from "./record.js";
+import { askWhatTheyAre, filmLinks } from "./several.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
 import { MODES, showMode } from "./explanations.js";
@@ -172,11 +173,38 @@ async function take(radiograph, mended = false) {
   }
 }
 
-/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+/** Send images; where there are several, as the reader says that they belong together. */
 async function takeAll(radiographs) {
   others.hidden = true;
+  const said = radiographs.length === 1 ? { files: radiographs, series: false } : await askWhatTheyAre(radiographs);
+  if (said) await (said.series ? takeSeries(said.files) : takeEach(said.files));
+}
+
+/** Send films of one patient, the earliest first: show the answer to the latest, and links to all. */
+async function takeSeries(radiographs) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  message.replaceChildren();
+  const { question } = here();
+  for (const name of ["finding", "same_patient"]) question.delete(name);
+  try {
+    say(T.ask.sending);
+    const answer = await sendSeries(radiographs, asked(question), { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
+    others.setAttribute("aria-label", T.several.films);
+    others.replaceChildren(...filmLinks(answer, question));
+    others.hidden = false;
+    go({ kind: "image", id: answer.query_id, rate: false, question, mended: false, look: null });
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error, () => takeSeries(radiographs));
+  }
+}
+
+/** Send several images: show the answer to the first, and answer the others one by one meanwhile. */
+async function takeEach(radiographs) {
   if (!await take(radiographs[0]) || radiographs.length === 1) return;
   const link = (hash, text) => h("a", { class: "button quiet", href: hash }, text);
+  others.setAttribute("aria-label", T.ask.several);
   others.replaceChildren(link(location.hash, T.ask.image(1)));
   others.hidden = false;
   const { question } = here();

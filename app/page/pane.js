@@ -37,7 +37,7 @@ export class Pane extends Radiograph {
     this.context.drawImage(this.image, 0, 0);
     this.source = this.context.getImageData(0, 0, width, height);
     this.grey();
-    if (values?.width === width && values.height === height) await this.#deepen(values);
+    if (values && values.width === width && values.height === height) await this.#deepen(values);
   }
 
   /** Take the image's own values; without them the picture stays. */

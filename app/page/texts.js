@@ -215,12 +215,26 @@ export const T = {
   },
 
   words: {
-    label: "Or search reports by words",
+    label: "Search reports by words",
+    orLabel: "Or search reports by words",
     search: "Search",
     heading: "Cases by the words of their reports",
     cases: (count) => `${count.toLocaleString("en")} with any of these words`,
     unknown: (words) => `In no report, as reports keep only words of English chest reports: ${words.join(", ")}`,
     nothing: "No case that meets all conditions has any of these words in its report.",
+  },
+
+  several: {
+    heading: (count) => `What are these ${count} images?`,
+    separate: "A question each",
+    series: "Films of one patient",
+    order: "The earliest first. Cases are found for the last one; links above the answer lead to the others.",
+    earlier: "Earlier",
+    ask: "Find similar cases",
+    films: "Films of one patient",
+    film: (number) => `Film ${number}`,
+    prior: (number, similarity) => `Film ${number}: similarity to the latest ${similarity.toFixed(2)}`,
+    latest: "Latest film",
   },
 
   admin: ADMIN,

@@ -35,7 +35,7 @@ export class Viewer {
     this.linked.checked = true;
     this.magnify = button("magnify", () => this.magnifier(!this.lens.on));
     this.measure = button("ruler", () => this.ruler(!this.rulers[0].on));
-    this.presets = { ...PRESETS };
+    this.presets = /** @type {Record<string, {window: number, level: number}>} */ ({ ...PRESETS });
     this.preset = h("select", { "aria-label": T.compare.preset, "data-focus": "compare-preset", onchange: ({ target }) => this.set(this.presets[target.value]) },
       Object.keys(PRESETS).map((name) => h("option", { value: name }, T.compare.presets[name])));
     panes[0].stage.addEventListener("deep", () => this.#deepen());

@@ -15,7 +15,7 @@ const SIDE = 512;
 /** @typedef {import("./api.js").Schemas["WordsAnswerOut"]} WordsAnswer */
 
 /** Box for words to search for; their answer is another view. @param {URLSearchParams} question */
-export function wordsBox(question = new URLSearchParams()) {
+export function wordsBox(question = new URLSearchParams(), label = T.words.orLabel) {
   const field = h("input", { type: "search", id: "words", required: true, maxlength: 500, placeholder: T.filters.phraseHint, value: question.get("text") ?? "" });
   const search = (event) => {
     event.preventDefault();
@@ -24,7 +24,7 @@ export function wordsBox(question = new URLSearchParams()) {
     go({ kind: "words", id: "", rate: false, question: next, show: null, look: null });
   };
   return h("form", { class: "words", role: "search", onsubmit: search },
-    h("label", { for: "words" }, T.words.label), field, h("button", { type: "submit" }, T.words.search));
+    h("label", { for: "words" }, label), field, h("button", { type: "submit" }, T.words.search));
 }
 
 /** Build the view; `fail` shows an error, `collect` puts a case into a collection. */
@@ -43,7 +43,7 @@ export function wordsView(place, fail, collect) {
   const isAsked = place.question.has("text");
   if (isAsked) load();
   return h("section", { class: "cases by-words", "aria-label": T.words.heading },
-    h("h1", {}, T.words.heading), wordsBox(place.question),
+    h("h1", {}, T.words.heading), wordsBox(place.question, T.words.label),
     isAsked ? [filtersForm(place), chips(place), found] : null);
 }
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -13,7 +14,7 @@ from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE
-from tests.stores import SmallStore, shared_encoder, small_store
+from tests.stores import SmallStore, small_store
 from xemplar.model.encoder import Precision
 from xemplar.operations.keys import Keys, open_keys
 from xemplar.retrieval.retriever import Retriever
@@ -29,6 +30,14 @@ with warnings.catch_warnings():
 MAX_BYTES = 3_000_000
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the page's tests by their files' names: `make test` runs them beside the system's."""
+    for item in items:
+        if item.path.name.startswith("test_page"):
+            item.add_marker(pytest.mark.page)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _this_machine() -> Iterator[None]:
     """Without keys the service answers only its own machine, which the test client calls so."""
@@ -38,9 +47,17 @@ def _this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _networks_compiled_once() -> Iterator[None]:
+def _retrievers_warmed_up_once() -> Iterator[None]:
+    """It takes as long as a query, and hundreds of services have the same one."""
+    warm_up, warm = opening.warm_up, WeakSet[Retriever]()
+
+    def warm_up_once(retriever: Retriever) -> None:
+        if retriever not in warm:
+            warm_up(retriever)
+            warm.add(retriever)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opening, "open_encoder", shared_encoder)
+        patch.setattr(opening, "warm_up", warm_up_once)
         yield
 
 

@@ -13,10 +13,10 @@ from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import problem
 from tests.images import encoded
-from tests.stores import CASES, SmallStore, shared_encoder
+from tests.stores import CASES, SmallStore
 from xemplar.imaging.validation.validator import InputValidator
 from xemplar.model.checkpoint import Checkpoint
-from xemplar.model.encoder import Precision
+from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import phantom
 from xemplar.retrieval.retriever import Retriever
 from xemplar.retrieval.snapshot import fit_validator
@@ -30,7 +30,7 @@ PAGE[20:180:12, 20:140] = 0
 def validator(tiny: Checkpoint) -> InputValidator | None:
     """It knows phantoms."""
     images = np.stack([phantom(seed, size=64).pixels for seed in range(120)])
-    return fit_validator(images, shared_encoder(tiny, precision=Precision.FLOAT32))
+    return fit_validator(images, open_encoder(tiny, precision=Precision.FLOAT32))
 
 
 @pytest.fixture

@@ -13,12 +13,17 @@ from tests.system.common import Service
 
 
 @pytest.mark.system
-def test_no_attack_keeps_readers_out(small: SmallStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [("bombs", "flood"), pytest.param(PHASES, marks=pytest.mark.long)], ids=["two", "all"]
+)
+def test_no_attack_keeps_readers_out(
+    small: SmallStore, tmp_path: Path, names: tuple[str, ...]
+) -> None:
     service = Service(small.store, small.checkpoint, tmp_path / "log")
     try:
         service.wait_until_ready()
         attack = Attack(service.url, "", service.pid)
-        phases = [attack.run(name, seconds=1, clients=2) for name in PHASES]
+        phases = [attack.run(name, seconds=1, clients=2) for name in names]
     finally:
         service.stop()
     assert faults(phases) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from xemplar_app.body import MAX_JSON_BYTES
 from xemplar_app.content_type import check_json
@@ -219,7 +219,6 @@ def test_every_route_that_takes_a_body_says_that_it_refuses_others(client: TestC
             assert "415" in operation["responses"], operation["operationId"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     content_type=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60),
     body=st.one_of(st.binary(max_size=200), st.just(form(IMAGE))),

@@ -1,7 +1,5 @@
 """The service decodes images in processes of its own: none of them can stop it."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from xemplar_app.settings import ServiceSettings
 from tests.app.asking import ask, problem
 from tests.hostile import COMMAND, CRASHING, ENDLESS, GREEDY, IMAGE
 from tests.stores import SmallStore
+from tests.system.attack import decoders
 from tests.system.common import Service
 from xemplar.retrieval.retriever import Retriever
 
@@ -117,24 +116,15 @@ def test_what_brings_no_image_does_not_wait_for_one(
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_no_worker_outlives_the_service(
-    small: SmallStore, tmp_path: Path, end: signal.Signals
-) -> None:
+def test_no_worker_outlives_a_service_that_is_killed(small: SmallStore, tmp_path: Path) -> None:
+    """One that is stopped: test_serve.py."""
     service = Service(small.store, small.checkpoint, tmp_path / "log")
     try:
         service.wait_until_ready()
-        workers = workers_of(service.pid)
+        workers = decoders(service.pid)
         assert len(workers) == 2
         with httpx2.Client(base_url=service.url, timeout=60) as client:
             ask(client, IMAGE)
     finally:
-        os.kill(service.pid, end)
-        service.wait()
+        service.kill()
     until(lambda: not [one for one in workers if Path(f"/proc/{one}/cmdline").exists()])
-
-
-def workers_of(process: int) -> list[int]:
-    """Ids of the processes that it has started."""
-    children = (path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children"))
-    return [int(child) for found in children for child in found.split()]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from xemplar_app import recent
 from xemplar_app.body import OVERHEAD
 from xemplar_app.main import create_app
-from xemplar_app.recent import MAX_ERRORS
 from xemplar_app.settings import ServiceSettings
 
 from tests.app.asking import Service, ask, bearer
@@ -99,9 +99,12 @@ def test_probes_of_a_service_that_is_not_in_order_push_nothing_out(
     assert errors(client) == []
 
 
-def test_only_so_many_are_kept_the_newest_first(service: Service) -> None:
+def test_only_so_many_are_kept_the_newest_first(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "MAX_ERRORS", 5)
     client = service()
-    refused = [client.post("/query", files={"image": b""}) for _ in range(MAX_ERRORS + 2)]
+    refused = [client.post("/query", files={"image": b""}) for _ in range(7)]
     ids = [response.headers["x-request-id"] for response in refused]
     assert [error["request_id"] for error in errors(client)] == ids[:1:-1]
 

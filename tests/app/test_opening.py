@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine
 from xemplar_app import opening
 from xemplar_app.main import create_app
+from xemplar_app.opening import warm_up
 from xemplar_app.settings import ServiceSettings
 
 from tests.agreement import PATIENCE, wait_until
@@ -30,7 +31,7 @@ IMAGE = encoded(drawn_image(85, 300, 200))
 def test_a_service_that_opens_lives_and_is_not_ready(
     settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm_up, go_on = opening.warm_up, Event()
+    go_on = Event()
 
     def slow(retriever: Retriever) -> None:
         go_on.wait(PATIENCE)
@@ -77,7 +78,7 @@ def test_the_validator_does_not_stand_in_the_way_of_the_warm_up(
     images = np.stack([phantom(seed, size=64).pixels for seed in range(100)])
     guarded = replace(retriever.live, validator=fit_validator(images, retriever.encoder))
     monkeypatch.setattr(retriever, "live", guarded)
-    opening.warm_up(retriever)
+    warm_up(retriever)
 
 
 def test_a_service_that_cannot_be_opened_tells_whoever_started_it(

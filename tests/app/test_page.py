@@ -13,6 +13,7 @@ from tests.app.asking import Service
 from tests.app.reading import (
     SCREENS,
     SENT,
+    every_look,
     needs_chromium,
     obeys_wcag,
     open_filters,
@@ -222,8 +223,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("screen", SCREENS)
+@every_look
 def test_every_screen_obeys_wcag(page: Page, theme: str, screen: str, tmp_path: Path) -> None:
     """axe-core without violations; and each screen as a picture, to be looked at."""
     width, height = SCREENS[screen]

@@ -13,7 +13,16 @@ from xemplar_app.opening import open_retriever
 from xemplar_app.security import REFRESH_SECONDS
 from xemplar_app.settings import ServiceSettings
 
-from tests.app.reading import SCREENS, held, needs_chromium, obeys_wcag, send, served, sign_in
+from tests.app.reading import (
+    SCREENS,
+    every_look,
+    held,
+    needs_chromium,
+    obeys_wcag,
+    send,
+    served,
+    sign_in,
+)
 from tests.stores import CASES, SmallStore
 from xemplar.catalog import open_catalog
 from xemplar.catalog.schema import writing
@@ -472,8 +481,7 @@ def test_everything_is_done_with_the_keyboard_alone(older: str, page: Page, jobs
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("screen", SCREENS)
+@every_look
 def test_administration_obeys_wcag(
     older: str, page: Page, jobs: Jobs, faults: list[str], theme: str, screen: str, tmp_path: Path
 ) -> None:

@@ -202,6 +202,7 @@ def test_images_that_are_chosen_together_are_all_answered(page: Page, faults: li
     other = SENT | {"buffer": encoded(drawn_image(78, 500, 500))}
     page.set_input_files("#file", files=[SENT, other, SENT | {"buffer": b"no image"}])
     expect(page.locator(".card")).to_have_count(5)
+    page.get_by_role("button", name="Find similar cases").click()
     several = page.get_by_role("navigation", name="Images sent together")
     expect(several.get_by_role("status")).to_have_text(re.compile("^Image 3: (?!looking)"))
     expect(several.get_by_role("link")).to_have_text(["Image 1", "Image 2"])
@@ -209,6 +210,35 @@ def test_images_that_are_chosen_together_are_all_answered(page: Page, faults: li
     several.get_by_role("link", name="Image 2").click()
     eventually(page, lambda: page.url != first)
     expect(page.locator(".card")).to_have_count(5)
+
+
+def test_films_of_one_patient_are_asked_about_together_the_earliest_first(page: Page) -> None:
+    earlier = SENT | {"name": "b.png", "buffer": encoded(drawn_image(78, 600, 450))}
+    page.set_input_files("#file", files=[SENT | {"name": "a.png"}, earlier])
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("listitem")).to_have_count(0)
+    dialog.get_by_label("Films of one patient").check()
+    dialog.get_by_role("button", name="Earlier").click()
+    expect(dialog.get_by_role("listitem")).to_have_text([re.compile("b.png"), re.compile("a.png")])
+    dialog.get_by_role("button", name="Find similar cases").click()
+    expect(page.locator(".card")).to_have_count(5)
+    films = page.get_by_role("navigation", name="Films of one patient")
+    expect(films.get_by_role("link")).to_have_text(
+        [re.compile(r"^Film 1: similarity to the latest -?\d\.\d\d$"), "Latest film"]
+    )
+    latest = page.url
+    films.get_by_role("link", name="Film 1").click()
+    expect(page.locator(".card")).to_have_count(5)
+    assert page.url != latest
+
+
+def test_the_dialog_that_is_closed_sends_nothing(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    page.set_input_files("#file", files=[SENT, SENT])
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "POST" not in asked
 
 
 def test_one_may_begin_with_the_example(page: Page) -> None:

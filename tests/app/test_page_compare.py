@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import FilePayload, FloatRect, Locator, Page, expect
@@ -280,7 +281,8 @@ def distinct_greys(dialog: Locator) -> int:
 
 
 def test_a_narrow_window_shows_a_deep_image_without_steps(page: Page) -> None:
-    deep = drawn_image(77, 600, 450).astype(np.uint16) * 16 + np.arange(450, dtype=np.uint16) % 16
+    smooth = cv2.GaussianBlur(drawn_image(77, 600, 450).astype(np.float32) * 16, (0, 0), 4)
+    deep = np.rint(smooth).astype(np.uint16)  # values between the greys of the 8-bit image
     film = dicom(deep, BitsStored=12, WindowCenter=2048, WindowWidth=4096)
     file = FilePayload(name="film.dcm", mimeType="application/dicom", buffer=film)
     page.set_input_files("#file", files=[file])

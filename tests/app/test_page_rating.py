@@ -9,6 +9,7 @@ from xemplar_app.settings import ServiceSettings
 
 from tests.app.reading import (
     SCREENS,
+    every_look,
     needs_chromium,
     obeys_wcag,
     pictures_shown,
@@ -347,8 +348,7 @@ def test_with_keys_a_pseudonym_is_its_key_s_and_an_image_too_until_it_is_shared(
         expect(other.locator(".readers tbody th").filter(has_text="taken")).to_have_count(1)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("screen", SCREENS)
+@every_look
 def test_every_screen_of_rating_obeys_wcag(
     page: Page, theme: str, screen: str, tmp_path: Path
 ) -> None:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, pictures_shown, removed, send
+from tests.app.reading import (
+    SCREENS,
+    every_look,
+    needs_chromium,
+    obeys_wcag,
+    pictures_shown,
+    removed,
+    send,
+)
 
 pytestmark = needs_chromium
 
@@ -150,8 +158,7 @@ def test_no_text_of_the_service_becomes_html(page: Page) -> None:
     assert page.locator(".outcomes b, .prevalence th b, .timeline b").count() == 0
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@every_look
 def test_story_obeys_wcag(page: Page, tmp_path: Path, screen: str, theme: str) -> None:
     width, height = SCREENS[screen]
     page.set_viewport_size({"width": width, "height": height})

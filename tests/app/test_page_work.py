@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.reading import SCREENS, needs_chromium, obeys_wcag, pictures_shown, send
+from tests.app.reading import SCREENS, every_look, needs_chromium, obeys_wcag, pictures_shown, send
 
 pytestmark = needs_chromium
 
@@ -117,8 +117,7 @@ def test_recent_queries_lead_back_and_are_forgotten(emptied: Page) -> None:
     expect(page.locator(f".work .gallery a[href='#{address.split('#')[1]}']")).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("screen", SCREENS)
+@every_look
 def test_both_views_obey_wcag(emptied: Page, tmp_path: Path, screen: str, theme: str) -> None:
     page = emptied
     width, height = SCREENS[screen]

@@ -10,7 +10,7 @@ from tests.system.refused_writes import full_disk, read_only
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("trial", [full_disk, read_only])
+@pytest.mark.parametrize("trial", [full_disk, pytest.param(read_only, marks=pytest.mark.long)])
 def test_every_answer_is_true_while_nothing_can_be_written(
     tmp_path: Path, trial: Callable[..., list[str]]
 ) -> None:

@@ -17,8 +17,10 @@ import uvicorn
 from fastapi.testclient import TestClient
 from xemplar_app import listening, main
 
+from tests.agreement import wait_until
 from tests.app.test_cli import run as run
 from tests.stores import CASES, SmallStore
+from tests.system.attack import decoders
 
 READY = re.compile(r"ready: (\S+) cases, generation (\S+), (http://\S+?)[\s\"\x1b]")
 
@@ -46,9 +48,10 @@ def said_ready(log: Path, process: subprocess.Popen[bytes]) -> re.Match[str]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_it_says_that_it_is_ready_when_it_is_and_not_before(
+@pytest.mark.parametrize(
+    ("host", "shown", "form"), [("127.0.0.1", "127.0.0.1", "text"), ("::1", "[::1]", "json")]
+)
+def test_it_says_that_it_is_ready_when_it_is_and_not_before_and_leaves_no_worker(
     small: SmallStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,6 +70,9 @@ def test_it_says_that_it_is_ready_when_it_is_and_not_before(
         assert answer.status_code == 200  # at once
         assert (cases, generation) == (str(CASES), answer.json()["generation"])
         assert re.fullmatch(re.escape(f"http://{shown}:") + "[1-9][0-9]*", url)
+        workers = decoders(process.pid)
+        assert len(workers) == 2
+    wait_until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
     first = log.read_text().splitlines()[0]
     assert READY.search(first + "\n"), "something was said before"
 

@@ -1,4 +1,7 @@
-"""Two service processes on one PostgreSQL: what one answers the other explains, and limits hold."""
+"""Two service processes on one PostgreSQL: what one answers the other explains, and limits hold.
+
+In short: test_remembered.py, with two services in one process.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from tests.system.postgres import NoPostgres, Postgres
 from tests.system.served import Site, phantom_site
 from xemplar.operations.keys import Role, open_keys
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 BURST = 40
 

@@ -58,16 +58,26 @@ def test_they_are_hidden_from_other_keys_as_the_image_is(service: Service, keys:
     problem(client.get(url, headers=bearer(other)), 404, "NotFound")
 
 
-def test_text_that_the_pixels_show_is_warned_of_and_found(client: TestClient) -> None:
+def with_text() -> bytes:
     film = drawn_image(5, 600, 480) // 2
     cv2.putText(film, "DOE, JOHN", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
-    answer = ask(client, encoded(film))
+    return encoded(film)
+
+
+def test_a_case_with_text_is_added_with_a_warning(own_client: TestClient) -> None:
+    put = own_client.post("/cases", files={"image": with_text()}, data={"source": "clinic"})
+    assert put.status_code == 201
+    assert any("burnt into the picture" in warning for warning in put.json()["warnings"])
+
+
+def test_text_that_the_pixels_show_is_warned_of_and_found(client: TestClient) -> None:
+    answer = ask(client, with_text())
     assert "text" in answer["doubts"]
     assert any("burnt into the picture" in warning for warning in answer["warnings"])
     ((left, top, right, bottom),) = client.get(f"/queries/{answer['query_id']}/text").json()[
         "boxes"
     ]
-    assert left * 480 < 30 < 180 < right * 480
+    assert left * 480 < 30 < 150 < right * 480
     assert top * 600 < 25 < 40 < bottom * 600
 
 

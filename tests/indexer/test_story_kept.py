@@ -11,13 +11,14 @@ from xemplar_indexer.backup import back_up, restore
 from xemplar_indexer.reindex import reindex
 
 from tests.indexer.test_reindex import Quiet
-from tests.stores import SmallStore, shared_encoder, small_store
+from tests.stores import SmallStore, small_store
 from xemplar.api import Search
 from xemplar.archive.store import Store
 from xemplar.catalog import CaseReport, migrate, open_catalog
 from xemplar.catalog.schema import _config, connect
 from xemplar.data.outcomes import Diagnosis, Outcome, Proof
 from xemplar.model.checkpoint import keep, load
+from xemplar.model.encoder import open_encoder
 from xemplar.reports.report import StoredReport
 from xemplar.retrieval.retriever import Retriever
 
@@ -42,7 +43,7 @@ class Told:
 
 def told(store: Store, database: str) -> Told:
     checkpoint = next((store.root / "checkpoints").iterdir())
-    with closing(Retriever.open(checkpoint, store, database, opener=shared_encoder)) as retriever:
+    with closing(Retriever.open(checkpoint, store, database, opener=open_encoder)) as retriever:
         catalog = retriever.catalog
         cases = catalog.cases(range(1, 100))
         return Told(
@@ -95,7 +96,7 @@ def test_a_restored_backup_tells_the_same(
 def test_a_reindex_tells_the_same(story: SmallStore, before: Told) -> None:
     checkpoint = load(story.checkpoint)
     with open_catalog(story.store.database_url) as catalog:
-        reindex(story.store, catalog, checkpoint, lambda: shared_encoder(checkpoint), Quiet())
+        reindex(story.store, catalog, checkpoint, lambda: open_encoder(checkpoint), Quiet())
     assert told(story.store, story.store.database_url) == before
 
 

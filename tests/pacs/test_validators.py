@@ -22,6 +22,7 @@ def test_every_result_conforms_to_its_iod(retriever: Retriever, tmp_path: Path, 
             pytest.skip(str(reason))
 
 
+@pytest.mark.long  # PixelMed takes half a minute
 def test_a_report_conforms_to_its_template(retriever: Retriever, tmp_path: Path) -> None:
     report = VARIANTS["calibrated"](retriever).results()[1]
     file = tmp_path / report.file_name

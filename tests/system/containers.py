@@ -54,9 +54,9 @@ PROFILES = ("", "postgres", "worker", "train", "monitoring", "pacs")
 LARGEST = 900_000_000
 """Maximum size of the image `serve`, in bytes."""
 
-PHANTOMS = "60"
-"""Phantoms indexed on the first start; fewer than by default, as two busy cores embed only a few
-per second."""
+PHANTOMS, FEW_PHANTOMS = "60", "24"
+"""Phantoms indexed on the first start, of all and of `serve` alone; fewer than by default, as two
+busy cores embed only a few per second."""
 
 SERVERS = ("api", "worker", "postgres", "prometheus")
 IMAGES = ("postgres", "prometheus")
@@ -115,7 +115,8 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         radiograph.path.read_bytes() for radiograph in open_dataset(mounted).images[:MOUNTED]
     ]
     name = f"xemplar-check-{secrets.token_hex(3)}"
-    with Project(engine, name, XEMPLAR_PHANTOMS=PHANTOMS) as project:
+    count = PHANTOMS if whole else FEW_PHANTOMS
+    with Project(engine, name, XEMPLAR_PHANTOMS=count) as project:
         for profile in PROFILES:
             project.compose("--profile", profile, "config", "--quiet")
         look_at_limits(project, report)
@@ -123,7 +124,7 @@ def check(engine: Engine, report: Report, mounted: Path, folder: Path, *, whole:
         size = engine.size("xemplar:latest")
         report.measured("image serve", f"{size / 1e6:.0f} MB")
         report.expect(size <= LARGEST, f"the image has {size:,} bytes, more than {LARGEST:,}")
-        start(project, report, f"up --wait, with {PHANTOMS} phantoms to index")
+        start(project, report, f"up --wait, with {count} phantoms to index")
         look_inside(project, report)
         run_scenario(project, report, mounted, radiographs[0])
         weigh(project, report)

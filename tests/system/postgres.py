@@ -92,7 +92,9 @@ class Postgres:
         with psycopg.connect(
             host=str(self.folder), user="xemplar", dbname="postgres", autocommit=True
         ) as server:
-            server.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+            # half the work of the other strategy, which writes each page to the log
+            copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+            server.execute(copy.encode())
         return f"postgresql+psycopg://xemplar@/{name}?host={self.folder}"
 
     def drop(self, url: str) -> None:

@@ -51,7 +51,8 @@ def main() -> None:
 
 
 def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None:
-    """Take screenshots of answer, similarity, comparison and rating."""
+    """Take screenshots of answer, maps, comparison, a collection and rating."""
+    expect.set_options(timeout=60_000)
     page = browser.new_page(viewport=SIZE)
     begun = time.monotonic()
     page.goto(url)
@@ -63,8 +64,6 @@ def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None
     print(f"the first similar case is seen {seconds:.1f} s after the page is asked for,")
     late: float = page.evaluate(LATE)
     print(f"the answer {late:.0f} ms after the last byte of the service's")
-    if late >= LATEST_MS:
-        sys.exit(f"that is more than {LATEST_MS} ms")
     save(page, out / "room-answer.jpg")
 
     page.get_by_role("button", name="Heat map", exact=True).click()
@@ -72,7 +71,7 @@ def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None
     save(page, out / "room-map.jpg")
 
     page.get_by_role("button", name="Similarity", exact=True).click()
-    expect(page.locator(".query .caption")).to_contain_text("add up to", timeout=60_000)
+    expect(page.locator(".query .caption")).to_contain_text("add up to")
     where = page.locator(".query .radiograph").bounding_box()
     assert where is not None
     page.mouse.move(where["x"] + where["width"] * 0.75, where["y"] + where["height"] * 0.5)
@@ -84,6 +83,21 @@ def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None
     save(page, out / "room-look.jpg")
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
+    answer = page.url
+
+    page.keyboard.press("a")
+    page.get_by_label("Collection", exact=True).select_option("")
+    page.get_by_label("Name").fill("Teaching file: consolidation")
+    page.get_by_label("Note").fill("beside the heart; compare case 1")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Added to")
+    page.get_by_role("link", name="My work").first.click()
+    page.get_by_role("link", name="Teaching file: consolidation").click()
+    expect(page.get_by_role("button", name="Share", exact=True)).to_be_visible()
+    settled(page)
+    save(page, out / "room-work.jpg")
+    page.goto(answer)
+    expect(page.locator(".card img").first).to_be_visible()
 
     page.get_by_role("link", name="Rate this list").click()
     page.get_by_label("Your pseudonym").fill("reader-1")
@@ -94,6 +108,8 @@ def take_screenshots(browser: Browser, url: str, image: Path, out: Path) -> None
         page.keyboard.press(str(grade))
         settled(page)
     save(page, out / "room-rate.jpg")
+    if late >= LATEST_MS:
+        sys.exit(f"the answer was shown later than {LATEST_MS} ms")
 
 
 def settled(page: Page) -> None:

@@ -1,6 +1,6 @@
 """Kills the worker and the service once each, as `tests.system.kills` does many times.
 
-tests/trainer/test_run.py kills a training.
+tests/trainer/test_run.py kills a training; tests/indexer/test_worker.py a worker, in short.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.system.killing.worker import kill_workers
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize("kill", [kill_workers, kill_service])
+@pytest.mark.parametrize("kill", [kill_service, pytest.param(kill_workers, marks=pytest.mark.long)])
 def test_nothing_is_lost_and_nothing_is_wrong(
     kill: Callable[..., KillOutcome], tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 from xemplar_trainer.calibration import (
@@ -69,7 +69,6 @@ def test_one_slope_and_each_findings_offset_are_recovered(
     assert [one.offset for one in found] == pytest.approx(offsets, abs=0.12)
 
 
-@settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     positives=st.lists(st.integers(1, 199), min_size=3, max_size=3),
@@ -201,7 +200,6 @@ def test_recall_counts_less_than_precision() -> None:
     assert choose_threshold(probability, present, np.ones_like(present), 0.0) == 0.25
 
 
-@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 1000))
 def test_one_threshold_for_all_findings_lies_above_every_base_rate(seed: int) -> None:
     logits, present = drawn(120, 1, [-2, 0, 1], seed)
@@ -211,7 +209,6 @@ def test_one_threshold_for_all_findings_lies_above_every_base_rate(seed: int) ->
     assert all(one.base_rate <= min(called) for one in found if one.threshold is not None)
 
 
-@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 1000))
 def test_no_called_finding_looks_less_likely_than_one_that_is_less_likely_than_usual(
     seed: int,

@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 import torch
 from rich.console import Console
+from torch import nn
 from xemplar_trainer import crossfit
 from xemplar_trainer.crossfit import SOFT_LABELS, FineTuned, fold_of, soft_labels
 from xemplar_trainer.data import frontal_images
@@ -137,9 +138,31 @@ def test_the_teacher_is_trained_as_a_whole_and_its_own_copy_stays_as_it_was(
     assert torch.equal(network(torch.rand(2, 64, 64)), network.classifier.bias.expand(2, 2))
 
 
-def test_a_training_with_soft_labels_runs_from_end_to_end(tmp_path: Path) -> None:
+class Small(nn.Module):
+    """A backbone that costs nothing: its channels, and maps at strides 8, 16 and 32."""
+
+    channels = (3, 4, 5)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(1, count, 1) for count in self.channels)
+
+    def forward(self, grey: torch.Tensor) -> list[torch.Tensor]:
+        maps = [nn.functional.avg_pool2d(grey[:, None], stride) for stride in (8, 16, 32)]
+        return [layer(one) for layer, one in zip(self.layers, maps, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "teacher", ["small", pytest.param("efficientnet-lite2", marks=pytest.mark.long)]
+)
+def test_a_training_with_soft_labels_runs_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str
+) -> None:
     dataset = drawn_set(tmp_path / "set", train=24, val=8)
     short = replace(FITTED, epochs=1, mixup=0.4, pkt_weight=0.1, batch_size=8)
+    if teacher == "small":
+        monkeypatch.setattr(crossfit, "pretrained", lambda _: Small())
+        short = replace(short, pkt_weight=0.0)
     path = train(
         short, [open_dataset(dataset.root)], tmp_path / "run", architecture=TINY, console=QUIET
     )

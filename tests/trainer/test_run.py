@@ -1,11 +1,12 @@
 """A whole training: it learns, is killed and resumed, and runs in two processes."""
 
 import csv
+import itertools
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from safetensors import safe_open
+from xemplar_trainer import epoch
 from xemplar_trainer.data import frontal_images
 from xemplar_trainer.distributed import Distributed
 from xemplar_trainer.epoch import Device, Validation
@@ -344,16 +346,39 @@ train(RECIPE, [open_dataset(Path(sys.argv[1]), "drawn")], Path(sys.argv[2]), arc
 """
 
 
-def test_a_killed_training_that_is_resumed_ends_as_if_it_had_not_been_killed(
-    run: Path, dataset: Dataset, tmp_path: Path
+KILLED_AT = 9
+"""48 images in batches of 8 are 6 steps an epoch: this one lies in the middle of the second."""
+
+
+def interrupted(dataset: Dataset, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute, steps = epoch.masked_bce, itertools.count(1)
+
+    def interrupted_in_its_middle(*parts: Any) -> Any:
+        if next(steps) == KILLED_AT:
+            raise KeyboardInterrupt
+        return compute(*parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch, "masked_bce", interrupted_in_its_middle)
+        with pytest.raises(KeyboardInterrupt):
+            trained(dataset, out)
+
+
+def killed(dataset: Dataset, out: Path, _: pytest.MonkeyPatch) -> None:
+    child = CHILD.format(step=KILLED_AT)
+    command = [sys.executable, "-c", child, str(dataset.root), str(out)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("end", [interrupted, pytest.param(killed, marks=pytest.mark.long)])
+def test_a_training_that_is_ended_and_resumed_ends_as_if_it_had_not_been(
+    run: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[Dataset, Path, pytest.MonkeyPatch], None],
 ) -> None:
-    # 48 images in batches of 8 are 6 steps an epoch: step 9 lies in the middle of the second epoch
-    killed = subprocess.run(
-        [sys.executable, "-c", CHILD.format(step=9), str(dataset.root), str(tmp_path / "out")],
-        cwd=ROOT,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    end(dataset, tmp_path / "out", monkeypatch)
     assert [row["epoch"] for row in rows(tmp_path / "out")] == ["1"]
     trained(dataset, tmp_path / "out")
     assert rows(tmp_path / "out") == rows(run)

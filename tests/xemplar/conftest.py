@@ -54,17 +54,24 @@ def postgres_template(postgres: Postgres) -> str:
     return TEMPLATE
 
 
-@pytest.fixture
-def migrated(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[str]:
-    """URL of a database with an empty catalog."""
+@contextmanager
+def empty_catalog(request: pytest.FixtureRequest, backend: str, folder: Path) -> Iterator[str]:
+    """URL of a database with an empty catalog, which is SQLite's in a folder."""
     if backend == "sqlite":
-        file = tmp_path / "catalog.sqlite"
+        file = folder / "catalog.sqlite"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
         yield f"sqlite:///{file}"
     else:
         template = request.getfixturevalue("postgres_template")
         with temporary_database(request.getfixturevalue("postgres"), template) as made:
             yield made
+
+
+@pytest.fixture
+def migrated(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[str]:
+    """URL of a database with an empty catalog."""
+    with empty_catalog(request, backend, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ from xemplar.api.collections import (
 )
 from xemplar.api.health import Health, Readiness, TaskState
 from xemplar.api.jobs import JobList, JobOut, JobState, Reindex
+from xemplar.api.maps import MapsOut, MatchesOut, ScalesOut
 from xemplar.api.pixels import TextOut, ValuesOut
 from xemplar.api.ratings import (
     Agreement,
@@ -80,8 +81,6 @@ from xemplar.api.results import (
     BatchOut,
     CalibratedOn,
     CaseOut,
-    MapsOut,
-    MatchesOut,
     MeasuredOn,
     NeighbourOut,
     OutcomeOut,
@@ -89,7 +88,6 @@ from xemplar.api.results import (
     PrevalenceOut,
     PriorOut,
     Problem,
-    ScalesOut,
     SeriesOut,
     ShareOut,
     SteeringOut,

@@ -5,8 +5,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from xemplar.api.examples import CASE_ID, KEY_ID
+from xemplar.api.maps import Cosine
 from xemplar.api.rating_scale import MAX_RATING, RATER
-from xemplar.api.results import Cosine, Probability
+from xemplar.api.results import Probability
 from xemplar.api.search import Counted, Search
 from xemplar.errors import InvalidArgument
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from xemplar.api.examples import CASE_ID
+from xemplar.api.maps import Cosine, MapsOut
 from xemplar.api.pixels import ValuesOut
 from xemplar.api.words import AskedWordsOut, RanksOut, ReportOut
 from xemplar.data.outcomes import Diagnosis, Proof
@@ -13,7 +14,6 @@ from xemplar.errors import Doubt
 NOTICE = "Research use, not for diagnosis."
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Problem(BaseModel):
@@ -164,45 +164,6 @@ class NeighbourOut(CaseOut):
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
 
 
-Shares = list[list[Annotated[float, Field(ge=0)]]]
-
-
-class ScalesOut(BaseModel):
-    """Values that are shown in the brightest colour: fixed, whatever the image and its cases."""
-
-    gradcam: float = Field(
-        gt=0,
-        description="Logits per location: a location with this much alone multiplies the odds of "
-        "the finding by 1.5.",
-    )
-    similarity: float = Field(gt=0, description="Share of the similarity at one location.")
-    match: float = Field(gt=0, description="Share of the similarity at one pair of locations.")
-
-
-class MapsOut(BaseModel):
-    """Grad-CAM of the explained finding: logits per location."""
-
-    fit: Literal["stretch", "pad"] = Field(
-        description="Fit of an image in the square that the map covers: stretched, or centred with "
-        "its aspect ratio kept."
-    )
-    scales: ScalesOut
-    query: Shares | None = Field(description="Rows from the top; null unless it is called.")
-    cases: dict[str, Shares | None] = Field(description="Maps by case id, in the same form.")
-
-
-class MatchesOut(BaseModel):
-    """Contributions of pairs of spatial locations in two images to their similarity."""
-
-    similarity: Cosine = Field(description="Sum of all shares.")
-    grid: int = Field(ge=1, description="Locations per side; an image has grid x grid, row by row.")
-    shares: list[list[float]] = Field(
-        description="Contribution of each pair of locations to the similarity: one row per "
-        "location of the query, one column per location of the case; negative values reduce it. "
-        "Row sums are the evidence in the query, column sums the evidence in the case."
-    )
-
-
 class MeasuredOn(BaseModel):
     """Images that something was measured on; where findings are not as frequent, it differs."""
 
@@ -331,13 +292,14 @@ class AnswerOut(BaseModel):
         "while the service has them in memory.",
     )
     timings_ms: dict[str, float] = Field(
-        description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
-        "explain, describe, and render with include. Their sum is the total, without transfer and "
-        "queueing. In a batch, encode is an image's share of the joint forward pass.",
+        description="Milliseconds per stage, in order: decode, preprocess, text, encode, "
+        "search, explain, describe, and render with include. Their sum is the total, without "
+        "transfer and queueing. In a batch, encode is an image's share of the joint forward pass.",
         examples=[
             {
                 "decode": 12.1,
                 "preprocess": 1.0,
+                "text": 5.0,
                 "encode": 10.4,
                 "search": 0.8,
                 "explain": 0.4,

@@ -29,6 +29,9 @@ _EXCEL_LINE = re.compile(r"\s*\"?sep=[^\r\n]?\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 WORKBOOK = "xlsx"
 """In place of an encoding: the first sheet of a workbook."""
 
+LISTS = frozenset({"findings"})
+"""Requested columns whose cells are lists: their line breaks separate, as `on_one_line` says."""
+
 NO_VALUES = frozenset({
     "#N/A", "#NV", "#REF!", "#BEZUG!", "#VALUE!", "#WERT!", "#NAME?", "#DIV/0!", "#NUM!", "#ZAHL!",
     "#NULL!",
@@ -102,6 +105,8 @@ class CsvTable:
                 f"cells that contain {self.delimiter!r} between double quotes"
             )
         row = dict(zip(self.columns, cells, strict=False))
+        for column in LISTS & self.called.keys():
+            row[column] = on_one_line(row[column])
         for column in self.called.keys() - self.texts:
             if fault := name_problem(row[column]):
                 raise DatasetError(
@@ -113,6 +118,11 @@ class CsvTable:
                     "failed; correct it, or empty the cell"
                 )
         return row
+
+
+def on_one_line(cell: str) -> str:
+    """Replace the line breaks of a cell, as Excel's Alt+Enter makes them, by ``|``."""
+    return "|".join(line.strip() for line in re.split(r"[\r\n]+", cell) if line.strip())
 
 
 def read_table(

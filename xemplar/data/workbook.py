@@ -127,7 +127,9 @@ def _rows(
         ) from error
     others = [other.title for other in book.worksheets if other is not sheet]
     has_formulas = any(cell.data_type == "f" for row in cells for cell in row)
-    return sheet.title, others, [[_text(cell) for cell in row] for row in cells], has_formulas
+    width = max(map(len, cells), default=0)  # a row ends with its last cell that is not empty
+    rows = [[*map(_text, row), *[""] * (width - len(row))] for row in cells]
+    return sheet.title, others, rows, has_formulas
 
 
 def _with_results(
@@ -137,7 +139,7 @@ def _with_results(
     pairs = (
         pair
         for row, found in zip(formulas, results, strict=True)
-        for pair in zip(row, found, strict=True)
+        for pair in zip(row, found, strict=False)
     )
     if not any(result for cell, result in pairs if cell.startswith("=")):
         raise DatasetError(

@@ -8,6 +8,7 @@ from the maps here, identically for both.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -123,6 +124,12 @@ class EmbeddingHead:
         # converted once: it is multiplied with float64 for every image and every neighbour
         return cls(weights[MEAN], None if projection is None else projection.astype(np.float64))
 
+    @cached_property
+    def centre(self) -> npt.NDArray[np.float64]:
+        """The mean activation averaged over spatial locations, float64 (C,)."""
+        centre: npt.NDArray[np.float64] = self.mean.mean(axis=(1, 2), dtype=np.float64)
+        return centre
+
     @property
     def dimension(self) -> int:
         """Dimension D of an embedding."""
@@ -190,7 +197,7 @@ def features(
     # float64: the features of images close to the mean are differences of large numbers, and
     # squares of tiny float32 values would underflow
     pooled = maps.mean(axis=(2, 3), dtype=np.float64)
-    centred = head.project(pooled - head.mean.mean(axis=(1, 2), dtype=np.float64))
+    centred = head.project(pooled - head.centre)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return Features(
         embedding=(centred / np.maximum(length, np.finfo(np.float64).tiny)).astype(np.float32),

@@ -1,6 +1,7 @@
 """Queries that readers saved in collections: who may read them, and for how long they are kept."""
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, delete, select
@@ -44,11 +45,11 @@ class SavedQueries:
         with reading(self._engine) as connection:
             return connection.scalar(query.where(in_readable(key)).limit(1)) is not None
 
-    def has(self, query_id: str, key: str | None) -> bool:
-        """Return whether a query is in a collection that the key may read."""
-        query = select(SavedQueryRow.id).where(SavedQueryRow.id == query_id)
+    def among(self, query_ids: Collection[str], key: str | None) -> frozenset[str]:
+        """Return those of some queries that are in a collection that the key may read."""
+        query = select(SavedQueryRow.id).where(SavedQueryRow.id.in_(query_ids))
         with reading(self._engine) as connection:
-            return connection.scalar(query.where(in_readable(key)).limit(1)) is not None
+            return frozenset(connection.scalars(query.where(in_readable(key))))
 
     def forget(self, days: float) -> None:
         """Delete queries that were saved more than ``days`` ago."""

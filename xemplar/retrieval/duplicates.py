@@ -3,6 +3,7 @@
 Embeddings select candidates, and pixels decide (`xemplar.imaging.local_contrast`).
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -72,6 +73,17 @@ def case_of_image(
     near = [int(number) for number in hits.ids[hits.similarity >= COPY_COSINE]]
     if not near:
         return None
-    cases, contrast = catalog.cases(near), local_contrast(inputs)
-    found = (cases[number] for number in near if number in cases)
-    return next((case for case in found if images.same(contrast, case.image_sha256)), None)
+    cases = catalog.cases(near)
+    return first_copy((cases[number] for number in near if number in cases), inputs, images)
+
+
+def first_copy(
+    cases: Iterable[Case], inputs: npt.NDArray[np.uint8], images: StoredImages
+) -> Case | None:
+    """Find the first case that shows the image of a network input, uint8 (s, s), or None."""
+    contrast: Contrast | None = None
+    for case in cases:
+        contrast = local_contrast(inputs) if contrast is None else contrast
+        if images.same(contrast, case.image_sha256):
+            return case
+    return None

@@ -194,7 +194,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
     contrary = scope.counter_examples(target, finding, similar.cases)
     # pixels are forgotten only if they were no case's when the query was asked
     pixels = query.pixels
-    archived = None if pixels is None else scope.archived(target, pixels.inputs, similar.cases)
+    archived = None if pixels is None else scope.archived(target, pixels.inputs, similar)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]
     query.watch.stage("explain")

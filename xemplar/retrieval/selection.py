@@ -16,7 +16,13 @@ from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
 from xemplar.reports.terms import Place, places
 from xemplar.retrieval.choice import Found, choose
-from xemplar.retrieval.duplicates import COPY_COSINE, StoredImages, case_of_image
+from xemplar.retrieval.duplicates import (
+    COPY_COSINE,
+    MAX_COPIES,
+    StoredImages,
+    case_of_image,
+    first_copy,
+)
 from xemplar.retrieval.prevalence import Prevalence, prevalence
 from xemplar.retrieval.steering import Target, target_of
 from xemplar.retrieval.words import DEPTH, Fused, WordRanking, fuse
@@ -39,10 +45,12 @@ class Selection:
     Attributes:
         cases: the cases and their similarities.
         recall_at_10: of the search that found them, see `Hits`.
+        nearest: what it chose from, the most similar first; empty if words took part.
     """
 
     cases: Sequence[Found]
     recall_at_10: float = 1.0
+    nearest: Sequence[Found] = ()
 
 
 class _Matching(NamedTuple):
@@ -199,7 +207,7 @@ class Scope:
         self,
         target: Target,
         inputs: npt.NDArray[np.uint8],
-        neighbours: Sequence[Found],
+        neighbours: Selection,
     ) -> Case | None:
         """Finds the case that shows the query image itself, even if the search excludes it.
 
@@ -211,10 +219,11 @@ class Scope:
         Returns:
             The most similar such case; None if none of the `MAX_COPIES` most similar cases is one.
         """
-        everything = self.search.matches_all and not self._excluded
-        everything &= self.search.near_duplicates == "keep" and target.parts is None
-        if everything and neighbours and neighbours[0].similarity < COPY_COSINE:
-            return None  # the most similar case of all is not similar enough
+        everything = self.search.matches_all and not self._excluded and target.parts is None
+        nearest = neighbours.nearest[:MAX_COPIES]
+        near = [one.case for one in nearest if one.similarity >= COPY_COSINE]
+        if everything and (len(near) < len(nearest) or len(nearest) == MAX_COPIES):
+            return first_copy(near, inputs, self._images)  # no other case is as similar
         return case_of_image(target.image, inputs, self.generation, self._catalog, self._images)
 
     def _match(self, wanted: CaseFilter, known_absent: str | None = None) -> _Matching:
@@ -333,7 +342,7 @@ class Scope:
             chosen = choose(found, vectors, count, search, self._is_copy)
             searched = len(scored) < pool or scored[-1][1] < search.min_similarity
             if len(chosen) == count or searched or pool >= MAX_POOL:
-                return Selection(chosen, hits.recall_at_10)
+                return Selection(chosen, hits.recall_at_10, found)
             pool = min(4 * pool, MAX_POOL)
 
     @property

@@ -75,8 +75,27 @@ def data(encoder: Encoder) -> EvaluationData:
 
 
 @pytest.fixture(scope="module")
-def section(data: EvaluationData) -> Section:
-    return localisation(data)
+def told() -> list[int]:
+    """Images that were done, as the study says."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def section(data: EvaluationData, told: list[int]) -> Section:
+    return localisation(data, told.append)
+
+
+@pytest.fixture(scope="module")
+def apart(data: EvaluationData) -> Section:
+    """The later half of the images is of another split; there are no boxes to tune on."""
+    records = tuple(
+        replace(image, split="test" if n < IMAGES // 2 else "box")
+        for n, image in enumerate(data.queries.records)
+    )
+    queries = replace(data.queries, records=records)
+    return localisation(
+        replace(data, queries=queries, tuning=replace(data.tuning, maps={}, boxes={}))
+    )
 
 
 def table(section: Section, name: str) -> Table:
@@ -139,13 +158,12 @@ def test_iou_uses_the_threshold_that_the_tuning_images_choose(
 
 
 def test_without_boxes_to_tune_on_all_thresholds_are_a_half_and_the_report_says_so(
-    data: EvaluationData,
+    apart: Section,
 ) -> None:
-    untuned = localisation(replace(data, tuning=replace(data.tuning, maps={}, boxes={})))
-    methods = table(untuned, "methods")
+    methods = table(apart, "methods")
     assert {row[list(methods.columns).index("threshold")] for row in methods.rows} == {0.5}
-    assert "The tuning images have no boxes" in table(untuned, "methods").caption
-    assert "have no boxes" in untuned.settings["thresholds chosen on"]
+    assert "The tuning images have no boxes" in methods.caption
+    assert "have no boxes" in apart.settings["thresholds chosen on"]
 
 
 def test_a_method_without_maps_on_the_tuning_images_keeps_a_half(data: EvaluationData) -> None:
@@ -187,16 +205,11 @@ def test_both_explanations_are_held_against_every_baseline(section: Section) -> 
     assert gap.low > 0
 
 
-def test_splits_stand_apart_in_every_table(data: EvaluationData) -> None:
-    """The later half of the images is of another split: there every map hits, but the edema's."""
-    records = tuple(
-        replace(image, split="test" if n < IMAGES // 2 else "box")
-        for n, image in enumerate(data.queries.records)
-    )
-    both = localisation(replace(data, queries=replace(data.queries, records=records)))
-    for shown in both.tables[:-1]:
+def test_splits_stand_apart_in_every_table(apart: Section) -> None:
+    """In the later half every map hits, but the edema's."""
+    for shown in apart.tables[:-1]:
         assert [*dict.fromkeys(row[0] for row in shown.rows)] == ["test + box", "test", "box"]
-    pointing = {row[0]: row[2] for row in table(both, "methods").rows if row[1] == GRAD_CAM}
+    pointing = {row[0]: row[2] for row in table(apart, "methods").rows if row[1] == GRAD_CAM}
     assert pointing["test"].count + pointing["box"].count == pointing["test + box"].count == 44
 
 
@@ -251,9 +264,7 @@ def test_boxes_of_one_image_finding_and_label_are_one_region() -> None:
     assert regions[1].mask(8, 8).mean() == 2 / 16
 
 
-def test_progress_is_told_in_images(data: EvaluationData) -> None:
-    told: list[int] = []
-    localisation(data, told.append)
+def test_progress_is_told_in_images(section: Section, told: list[int]) -> None:
     assert sorted(set(told)) == list(range(1, IMAGES + 1))
     assert told == sorted(told)
 

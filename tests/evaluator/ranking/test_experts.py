@@ -121,7 +121,7 @@ def test_a_file_without_its_columns_or_without_ratings_is_refused(tmp_path: Path
         read_ratings(tmp_path / "absent.csv", 5)
 
 
-def test_ratings_enter_the_study_with_a_picture_of_each_query(
+def test_ratings_enter_the_study_with_a_picture_of_each_query_and_no_file_and_no_patient(
     data: EvaluationData, tmp_path: Path
 ) -> None:
     query = data.queries.case_ids[0]
@@ -130,3 +130,6 @@ def test_ratings_enter_the_study_with_a_picture_of_each_query(
     section = ranking(data, file)
     assert [table.name for table in section.tables[:2]] == ["experts", "experts-cases"]
     assert f"experts-{query}" in [picture.name for picture in section.pictures]
+    text = str(section.to_dict())
+    assert not [f.file for f in data.queries.records if f.file and f.file in text]
+    assert not [p for p in data.queries.patients if p and p in text]

@@ -55,7 +55,7 @@ def section(data: EvaluationData, tmp_path_factory: pytest.TempPathFactory) -> S
     return shortcuts(data, tmp_path_factory.mktemp("work"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def told_by_sex(data: EvaluationData) -> EvaluationData:
     """Every other image and case is a man's, and men have a hernia. The embedding tells sex."""
     labels = dict.fromkeys(data.findings, 0)
@@ -77,6 +77,13 @@ def told_by_sex(data: EvaluationData) -> EvaluationData:
         queries=replace(queries, embedding=embedding(len(queries), channels)),
         candidates=replace(candidates, embedding=embedding(len(candidates), channels)),
     )
+
+
+@pytest.fixture(scope="module")
+def section_of_sexes(
+    told_by_sex: EvaluationData, tmp_path_factory: pytest.TempPathFactory
+) -> Section:
+    return shortcuts(told_by_sex, tmp_path_factory.mktemp("work"))
 
 
 def test_splits_stand_apart(data: EvaluationData, tmp_path: Path) -> None:
@@ -137,9 +144,9 @@ def test_what_only_the_corners_tell_is_seen_in_the_corners_and_lost_without_them
 
 
 def test_what_sex_tells_of_findings_and_the_embedding_of_sex_is_found(
-    told_by_sex: EvaluationData, tmp_path: Path
+    section_of_sexes: Section,
 ) -> None:
-    section = shortcuts(told_by_sex, tmp_path)
+    section = section_of_sexes
     assert estimate(table(section, "images"), PEOPLE, "mean AUC").value == 1
     assert estimate(table(section, "probes"), "sex", "AUC").value > 0.9
     assert cell(table(section, "probes"), "sex", "indexed cases fitted on") == 56
@@ -153,10 +160,8 @@ def test_what_is_the_same_for_all_is_left_out_and_named(section: Section) -> Non
     assert "the same for all: view (AP or PA)." in probes.caption
 
 
-def test_findings_that_all_or_none_have_are_left_out_and_named(
-    told_by_sex: EvaluationData, tmp_path: Path
-) -> None:
-    section = shortcuts(told_by_sex, tmp_path)
+def test_findings_that_all_or_none_have_are_left_out_and_named(section_of_sexes: Section) -> None:
+    section = section_of_sexes
     assert [row[0] for row in table(section, "findings").rows] == ["Hernia"]
     assert any("all or none of the images have them: Atelectasis" in text for text in section.text)
 

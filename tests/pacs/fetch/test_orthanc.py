@@ -1,4 +1,4 @@
-"""A real archive, fetched by a command that is killed again and again."""
+"""A real archive, fetched by a command; `make thorough` kills it again and again."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +19,6 @@ from xemplar.model.checkpoint import load
 from xemplar.model.encoder import Precision, open_encoder
 
 pytestmark = pytest.mark.system
-
-FILMS = 40
-KILLED_AT = (1, 20)
-"""Numbers of cases at which the command is killed."""
 
 
 @pytest.fixture
@@ -45,22 +41,30 @@ def wait_until(so: Callable[[], bool], process: Process) -> None:
         time.sleep(0.02)
 
 
-def test_an_archive_is_fetched_by_a_command_that_is_killed(
-    archive: Orthanc, tmp_path: Path, tiny_checkpoint: Path
+@pytest.mark.parametrize(
+    ("count", "killed_at"),
+    [
+        pytest.param(5, (), id="once"),
+        pytest.param(40, (1, 20), id="killed twice", marks=pytest.mark.long),
+    ],
+)
+def test_an_archive_is_fetched_by_a_command(
+    archive: Orthanc, tmp_path: Path, tiny_checkpoint: Path, count: int, killed_at: tuple[int, ...]
 ) -> None:
-    films = [archived(number) for number in range(FILMS)]
+    """With the numbers of cases at which the command is killed."""
+    films = [archived(number) for number in range(count)]
     for film in films:
         httpx2.post(f"{archive.url}/instances", content=film).raise_for_status()
     store = Store(tmp_path / "store")
     line = ["dicom", "fetch", f"{archive.url}/dicom-web", "--store", store.root]
     line += ["--checkpoint", tiny_checkpoint, "--precision", "float32", "--threads", "1"]
-    for number, least in enumerate(KILLED_AT):
+    for number, least in enumerate(killed_at):
         process = Process(tmp_path / f"{number}.log", *line, "--rate", "40", "--no-publish")
         wait_until(lambda least=least: count_cases(store) >= least, process)
         process.kill()
     process = Process(tmp_path / "last.log", *line)
     assert process.wait() == 0, process.said
-    assert f"with {FILMS} cases is live" in process.said
+    assert f"with {count} cases is live" in process.said
     assert "1.2." not in process.said
 
     plain, paths = Store(tmp_path / "plain"), list[Path]()

@@ -55,7 +55,6 @@ def image_or_refusal(data: bytes) -> Radiograph | InputError:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-@settings(max_examples=25, deadline=None, derandomize=True)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_short_anywhere_is_an_image_or_a_refusal(name: str, share: float) -> None:
     data = EXAMPLES[name]
@@ -63,7 +62,6 @@ def test_a_file_cut_short_anywhere_is_an_image_or_a_refusal(name: str, share: fl
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_file_with_changed_bytes_is_an_image_or_a_refusal(name: str, data: st.DataObject) -> None:
     content = bytearray(EXAMPLES[name])
@@ -158,7 +156,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-@settings(max_examples=150)
+@settings(max_examples=4 * settings().max_examples)
 @given(elements=st.lists(ELEMENTS, max_size=5))
 def test_any_header_gives_an_image_or_a_refusal_in_our_own_words(
     frame: str, elements: list[bytes]
@@ -199,7 +197,6 @@ BEGINNINGS = (
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.binary(max_size=300), beginning=st.sampled_from(BEGINNINGS))
 @example(data=b"", beginning=BEGINNINGS[-1])
 def test_any_bytes_behind_any_beginning_are_rejected(data: bytes, beginning: bytes) -> None:

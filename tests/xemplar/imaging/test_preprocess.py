@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.images import drawn_image
@@ -132,7 +132,6 @@ def test_each_axis_is_shrunk_by_averaging_even_where_the_other_is_enlarged(
     assert set(np.unique(preprocess(image(lines), PreprocessSpec()))) == {32}
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     height=st.integers(64, 400),
     width=st.integers(64, 400),
@@ -177,7 +176,6 @@ def test_one_pixel_worked_out_by_hand() -> None:
     assert mapped[111, 55] == pytest.approx(10 + 0.2421875 * 10 + 0.1171875 * 100, abs=1e-4)
 
 
-@settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, down=st.floats(-5, 5), across=st.floats(-5, 5))
 def test_a_ramp_is_mapped_exactly_inside_the_outermost_centres(
     height: int, width: int, fit: Any, down: float, across: float
@@ -191,7 +189,6 @@ def test_a_ramp_is_mapped_exactly_inside_the_outermost_centres(
     np.testing.assert_allclose(mapped[inside], wanted[inside], atol=2e-4)
 
 
-@settings(deadline=None, max_examples=60)
 @given(height=SIZES, width=SIZES, fit=FITS, row=st.integers(1, 5), column=st.integers(1, 5))
 def test_a_peak_returns_to_its_position(
     height: int, width: int, fit: Any, row: int, column: int
@@ -211,7 +208,6 @@ def test_a_peak_returns_to_its_position(
     assert abs(peak_x + 0.5 - x) <= 0.501
 
 
-@settings(deadline=None, max_examples=40)
 @given(height=SIZES, width=SIZES, fit=FITS, value=st.floats(-9, 9, width=32))
 def test_a_constant_map_stays_constant(height: int, width: int, fit: Any, value: float) -> None:
     mapped = onto_image(np.full((7, 7), value, np.float32), PreprocessSpec(224, fit), height, width)
@@ -220,7 +216,6 @@ def test_a_constant_map_stays_constant(height: int, width: int, fit: Any, value:
     np.testing.assert_allclose(mapped, value, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
 @given(height=SIZES, width=SIZES, fit=FITS, seed=st.integers(0, 2**32 - 1))
 def test_the_range_is_kept(height: int, width: int, fit: Any, seed: int) -> None:
     heatmap = np.random.default_rng(seed).normal(size=(7, 7)).astype(np.float32)

@@ -4,7 +4,7 @@ import builtins
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from xemplar.errors import ConfigurationError, InvalidArgument
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Card, Checkpoint
 from xemplar.model.densenet import Architecture
-from xemplar.model.encoder import Encoder, Precision, Runtime, open_encoder
+from xemplar.model.encoder import Encoder, OpenVinoBackend, Precision, Runtime, open_encoder
 
 CANCELLING = 10.0
 """Times that the terms of an embedding may exceed it: the mean activation is taken from them."""
@@ -37,6 +37,14 @@ def cosines(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.fl
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     product: npt.NDArray[np.float64] = (one * other).sum(axis=1) / lengths
     return product
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_anew() -> Iterator[None]:
+    """Here the compiling itself is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xemplar.model.encoder.OpenVinoBackend", OpenVinoBackend)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -266,7 +266,7 @@ def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
     fake.copies = [{100, 2}]
     monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
     scope = fake.scope(search)
-    neighbours, inputs = scope.neighbours(TARGET).cases, cast("npt.NDArray[np.uint8]", 100)
+    neighbours, inputs = scope.neighbours(TARGET), cast("npt.NDArray[np.uint8]", 100)
     assert scope.archived(TARGET, inputs, neighbours) == case(2)
     assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
 
@@ -274,9 +274,36 @@ def test_the_case_of_a_images_own_image_is_told_whatever_is_left_out(
 def test_an_image_unlike_all_cases_is_not_sought_a_second_time() -> None:
     fake = Fake(unit(np.float32([[1, 0, 0], [0, 1, 0]])))
     scope = fake.scope(Search(k=1))
-    neighbours = scope.neighbours(TARGET).cases
+    neighbours = scope.neighbours(TARGET)
     assert scope.archived(TARGET, np.zeros((9, 9), np.uint8), neighbours) is None
     assert fake.asked == [1]
+
+
+@pytest.mark.parametrize(("left_out", "searches"), [((), 1), (("1".zfill(16),), 2)])
+def test_the_case_of_an_image_is_sought_again_only_if_the_search_left_cases_out(
+    left_out: tuple[str, ...], searches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1.1], [1, 1, 1.2], [1, 0, 0], [0, 1, 0]])))
+    fake.copies = [{100, 1}]
+    monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
+    scope = fake.scope(Search(k=3, exclude=left_out))
+    neighbours = scope.neighbours(TARGET)
+    assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 100), neighbours) == case(1)
+    assert len(fake.asked) == searches
+
+
+def test_a_case_is_found_behind_a_copy_that_is_shown_instead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1.1], [1, 1, 1.2], [1, 0, 0]])))
+    fake.copies = [{0, 1}, {100, 1}]
+    monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
+    scope = fake.scope(Search(k=3))
+    neighbours = scope.neighbours(TARGET)
+    searches = len(fake.asked)
+    assert [one.case.id for one in neighbours.cases] == [0, 2]
+    assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 100), neighbours) == case(1)
+    assert len(fake.asked) == searches
 
 
 @pytest.mark.parametrize(("exact", "recall"), [(False, 0.99), (True, 1.0)])

@@ -37,7 +37,6 @@ from xemplar.api import (
     JobOut,
     KeyList,
     KeyOut,
-    MatchesOut,
     NewCaseOut,
     NewKey,
     NewKeyOut,
@@ -54,12 +53,12 @@ from xemplar.api import (
     Search,
     SeriesOut,
     SimilarParameters,
-    TextOut,
     TimelineOut,
     WordsAnswerOut,
 )
 from xemplar.api.client.collections import CollectionOperations
 from xemplar.api.client.connection import Connection
+from xemplar.api.client.query_images import QueryImageOperations
 from xemplar.api.client.reader_studies import ReaderStudyOperations
 from xemplar.api.client.requests import given_fields, path_of
 
@@ -67,7 +66,7 @@ ImageFile: TypeAlias = bytes | str | os.PathLike[str]
 """Content of a PNG, JPEG, TIFF or DICOM file, or its path. The file's name is not sent."""
 
 
-class Client(CollectionOperations, ReaderStudyOperations):
+class Client(CollectionOperations, QueryImageOperations, ReaderStudyOperations):
     """Client of a service; `xemplar.api` defines requests and responses.
 
     ::
@@ -167,44 +166,6 @@ class Client(CollectionOperations, ReaderStudyOperations):
         """Repeats a query with other parameters, while the service remembers its image."""
         path = path_of("queries", query_id, "similar")
         return self._service.read(AnswerOut, "GET", path, params=given_fields(search))
-
-    def query_image(self, query_id: str, side: int = 1024) -> bytes:
-        """Returns the query image as a JPEG; longest side 64 to 1024 pixels."""
-        path = path_of("queries", query_id, "image")
-        return self._service.send("GET", path, params={"side": side})
-
-    def query_values(self, query_id: str) -> bytes:
-        """Returns the own values of a query image of more than 8 bits.
-
-        They are levels, uint16, little endian, row by row; `AnswerOut.values` has height and
-        width, and slope and intercept, which make values of them.
-        """
-        return self._service.send("GET", path_of("queries", query_id, "values"))
-
-    def query_text(self, query_id: str) -> TextOut:
-        """Returns where text seems to be burnt into a query image."""
-        return self._service.read(TextOut, "GET", path_of("queries", query_id, "text"))
-
-    def query_overlay(self, query_id: str, finding: str | None = None, side: int = 512) -> bytes:
-        """Returns the query image with its Grad-CAM as a JPEG.
-
-        Args:
-            query_id: id from an answer.
-            finding: finding to explain; by default, the one that the answer explains.
-            side: longest side in pixels, 64 to 1024.
-        """
-        asked = {"side": side} | ({"finding": finding} if finding else {})
-        return self._service.send("GET", path_of("queries", query_id, "overlay"), params=asked)
-
-    def query_evidence(self, query_id: str, case_id: str, side: int = 512) -> bytes:
-        """Returns the similarity evidence for a case in the query image, as a JPEG."""
-        path = path_of("queries", query_id, "evidence", case_id)
-        return self._service.send("GET", path, params={"side": side})
-
-    def query_matches(self, query_id: str, case_id: str) -> MatchesOut:
-        """Returns how pairs of locations of the query and a case contribute to the similarity."""
-        path = path_of("queries", query_id, "matches", case_id)
-        return self._service.read(MatchesOut, "GET", path)
 
     def share_query(self, query_id: str) -> None:
         """Lets every key see a query and its answer, while the service remembers them."""

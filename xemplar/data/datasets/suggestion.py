@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from xemplar.data.csv_table import read_table
+from xemplar.data.csv_table import on_one_line, read_table
 from xemplar.data.datasets.discovery import ImageLocator
 from xemplar.data.datasets.label_table import age_of, sex_of
 from xemplar.data.datasets.mapping import SEPARATOR, TableMapping
@@ -56,7 +56,7 @@ ENOUGH = 0.9
 MOST = 0.5
 """Share of a column's cells that must name an image, or known findings."""
 
-SEPARATORS = (SEPARATOR, ";", ",", "/", "+", "\n")
+SEPARATORS = (SEPARATOR, ";", ",", "/", "+")
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "box"})
 
@@ -84,7 +84,11 @@ def suggest_mapping(root: Path, table: Path) -> Suggestion | None:
     """
     opened = read_table(table, ())
     rows = [row for _, row in islice(opened, ROWS)]
-    cells = {name: [row[name] for row in rows if row[name]] for name in opened.columns if name}
+    cells = {
+        name: [on_one_line(row[name]) for row in rows if row[name]]
+        for name in opened.columns
+        if name
+    }
     images = ImageLocator(root)
     columns = {"file": _best(cells, "file", lambda cell: _is_image(images, cell), MOST)}
     if columns["file"] is None:
@@ -118,7 +122,7 @@ def suggest_mapping(root: Path, table: Path) -> Suggestion | None:
     separator = separators[named] if named else SEPARATOR
     found = {name: column for name, column in columns.items() if column is not None}
     mapping = TableMapping(table.relative_to(root), found, separator)
-    every = [row[named] for _, row in opened] if named else []
+    every = [on_one_line(row[named]) for _, row in opened] if named else []
     return Suggestion(mapping, similar_findings(every, separator), tuple(doubts))
 
 

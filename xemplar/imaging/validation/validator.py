@@ -162,7 +162,7 @@ class InputValidator:
 
     def orientation(self, inputs: Inputs) -> Orientation:
         """Estimate the orientation: the one whose correction is closest to the indexed layouts."""
-        return ORIENTATIONS[int(self._layouts(inputs).argmin())]
+        return _nearest(self._layouts(inputs))
 
     def check(
         self,
@@ -178,10 +178,10 @@ class InputValidator:
             activations_of: computes the activations of another input; called with the corrected
                 image if this one seems rotated or inverted.
         """
-        orientation = self.orientation(inputs)
+        layouts = self._layouts(inputs)
+        orientation, layout = _nearest(layouts), float(layouts.min())
         upright = orientation.corrected(inputs)
         distance = self.activations.distance(activations)
-        layout = float(self._layouts(inputs).min())
         texture = self.texture.distance(spectrum(upright))
         feature, deviation = max(("layout", layout), ("texture", texture), key=lambda one: one[1])
         # correcting helps only if the corrected image is in-distribution
@@ -231,6 +231,11 @@ class InputValidator:
             return cls(*(_gaussian(arrays, p) for p in ("layout", "texture", "activations")))
         except (OSError, SafetensorError, KeyError):
             return None
+
+
+def _nearest(layouts: Vector) -> Orientation:
+    """Return the orientation whose correction has the smallest of the layout distances, (8,)."""
+    return ORIENTATIONS[int(layouts.argmin())]
 
 
 def _gaussian(arrays: Mapping[str, Vector], part: str) -> Gaussian:

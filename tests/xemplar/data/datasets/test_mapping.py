@@ -128,6 +128,12 @@ def test_a_table_without_patients_is_doubted(tmp_path: Path) -> None:
     assert '# patient_id = "..."' in mapping_text(found.mapping)
 
 
+def test_findings_on_lines_of_a_cell_are_read(tmp_path: Path) -> None:
+    found = suggested(tmp_path, "image,label", '0.png,"Mass\nEdema"', "1.png,Mass")
+    write(tmp_path, mapping_text(found.mapping))
+    assert open_dataset(tmp_path).images[0].labels == {"Mass": 1, "Edema": 1}
+
+
 def test_similar_names_are_suggested_and_not_taken(tmp_path: Path) -> None:
     found = suggested(tmp_path, "image,label", "0.png,Mass", "1.png,Mass; Pneumonai")
     assert found.mapping.separator == ";"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_VR
@@ -210,7 +210,6 @@ def test_a_header_that_leaves_no_picture_is_ignored_with_a_warning(fields: dict[
     assert "ignored" in image.warnings[0]
 
 
-@settings(max_examples=60)
 @given(
     centre=st.floats(-1e5, 1e5),
     width=st.floats(-10, 1e5),
