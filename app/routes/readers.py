@@ -122,7 +122,9 @@ async def reading_case_image(
     study_id: StudyId,
     rater: ReaderName,
     number: Number,
-    place: Annotated[int, Path(ge=0, le=100, description="Place of the case, from 0.")],
+    place: Annotated[
+        int, Path(ge=0, le=100, description="Place of the case, from 0.", examples=[0])
+    ],
     request: Request,
     side: Side = 1024,
 ) -> Response:

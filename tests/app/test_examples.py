@@ -30,7 +30,7 @@ def examples(
     return found
 
 
-OF_STUDIES = ("next_reading", "readings_csv")
+OF_STUDIES = ("next_reading", "reading_image", "reading_case_image", "readings_csv")
 """Operations that need a reader study, which is planned before."""
 
 

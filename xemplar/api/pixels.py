@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Box = Annotated[list[Fraction], Field(min_length=4, max_length=4)]
 
 
 class ValuesOut(BaseModel):
@@ -28,7 +29,7 @@ class ValuesOut(BaseModel):
 class TextOut(BaseModel):
     """Places of a query image where text seems to be burnt in."""
 
-    boxes: list[tuple[Fraction, Fraction, Fraction, Fraction]] = Field(
+    boxes: list[Box] = Field(
         description="Left, top, right and bottom, as fractions of width and height; empty if no "
         "text was found.",
         examples=[[[0.02, 0.01, 0.31, 0.04]]],

@@ -29,6 +29,9 @@ _EXCEL_LINE = re.compile(r"\s*\"?sep=[^\r\n]?\"?[ ,;\t]*\r?\n", re.IGNORECASE)
 WORKBOOK = "xlsx"
 """In place of an encoding: the first sheet of a workbook."""
 
+LISTS = frozenset({"findings"})
+"""Requested columns whose cells are lists: their line breaks separate, as `on_one_line` says."""
+
 NO_VALUES = frozenset({
     "#N/A", "#NV", "#REF!", "#BEZUG!", "#VALUE!", "#WERT!", "#NAME?", "#DIV/0!", "#NUM!", "#ZAHL!",
     "#NULL!",
@@ -102,8 +105,9 @@ class CsvTable:
                 f"cells that contain {self.delimiter!r} between double quotes"
             )
         row = dict(zip(self.columns, cells, strict=False))
-        for column in self.called.keys() - self.texts:
+        for column in LISTS & self.called.keys():
             row[column] = on_one_line(row[column])
+        for column in self.called.keys() - self.texts:
             if fault := name_problem(row[column]):
                 raise DatasetError(
                     f"{self.file}, line {line}: {column} is {row[column][:60]!r}: {fault}"
