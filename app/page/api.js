@@ -131,13 +131,13 @@ export function sendWords(parameters, { signal, waiting } = {}) {
 /** @typedef {{progress: (share: number) => void, waiting?: (problem: Problem) => void, signal?: AbortSignal}} Sending */
 
 /** POST an image; `progress` receives the share sent so far. @param {Sending} sending */
-export const sendRadiograph = (radiograph, parameters, sending) => sendImages("query", "image", [radiograph], parameters, sending);
+export const sendRadiograph = (radiograph, parameters, sending) => sendImages("query", [radiograph], parameters, sending);
 
 /** POST images of one patient, the earliest first. @param {Sending} sending */
-export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", "images", radiographs, parameters, sending);
+export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", radiographs, parameters, sending);
 
-/** POST images in a field of a form; fetch would not report the progress. */
-function sendImages(path, field, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
+/** POST images as a form; fetch would not report the progress. */
+function sendImages(path, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", addressOf(path, parameters));
@@ -158,7 +158,7 @@ function sendImages(path, field, radiographs, parameters, /** @type {Sending} */
     };
     signal?.addEventListener("abort", () => request.abort());
     const form = new FormData();
-    for (const radiograph of radiographs) form.append(field, radiograph, "image"); // the file's own name is not sent: it may contain a patient's
+    for (const radiograph of radiographs) form.append("image", radiograph, "image"); // the file's own name is not sent: it may contain a patient's
     request.send(form);
   });
   return persistently(send, signal, waiting);

@@ -201,8 +201,8 @@ def test_images_that_are_chosen_together_are_all_answered(page: Page, faults: li
     faults.append("the server responded with a status of 4")
     other = SENT | {"buffer": encoded(drawn_image(78, 500, 500))}
     page.set_input_files("#file", files=[SENT, other, SENT | {"buffer": b"no image"}])
-    expect(page.locator(".card")).to_have_count(5)
     page.get_by_role("button", name="Find similar cases").click()
+    expect(page.locator(".card")).to_have_count(5)
     several = page.get_by_role("navigation", name="Images sent together")
     expect(several.get_by_role("status")).to_have_text(re.compile("^Image 3: (?!looking)"))
     expect(several.get_by_role("link")).to_have_text(["Image 1", "Image 2"])

@@ -10,6 +10,7 @@ something looks wrong. It needs the dependency group `dev`, and Chromium.
 """
 
 import argparse
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -84,7 +85,7 @@ def patient(page: Page) -> None:
 def rate(page: Page) -> None:
     """Rate two cases."""
     page.keyboard.press("r")
-    page.get_by_label("Your pseudonym").fill("reader-1")
+    page.get_by_label("Your pseudonym").fill(f"reader-{secrets.token_hex(4)}")  # none has rated
     page.keyboard.press("Enter")
     page.locator(".pool .thumbnail").first.focus()
     page.keyboard.press("4")

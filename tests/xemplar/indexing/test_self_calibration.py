@@ -17,7 +17,7 @@ COUNT = 120
 
 @dataclass
 class Cases:
-    """A catalog of cases whose angle tells whether they show the finding."""
+    """A catalog of cases; those that show the finding lie near one another."""
 
     vectors_: npt.NDArray[np.float32]
     findings: list[tuple[str, ...]]
@@ -42,8 +42,9 @@ class Cases:
 def drawn(count: int = COUNT) -> Cases:
     generator = np.random.default_rng(3)
     ill = generator.random(count) < 0.4
-    angle = generator.normal(np.where(ill, 1.2, 0), 0.5)
-    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    vectors = generator.normal(size=(count, 8))
+    vectors[ill, 0] += 3
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     findings = [("Mass",) if one else ("No Finding",) for one in ill]
     return Cases(vectors, findings, [None] * count, ["phantoms"] * count)
 
