@@ -20,18 +20,19 @@ SQ8 = "SQ8"
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
 
-CANDIDATES = 20
+CANDIDATES = 40
 """Candidates for each neighbour wanted, which make up for what projection and quantiser lose."""
 
-LEAST_CANDIDATES = 200
+LEAST_CANDIDATES = 400
 
 TRAINED_ON = 40
 """Vectors for each list that the lists are trained on; FAISS asks for 39."""
 
-PROJECTED = 128
-"""Numbers of a vector in the lists: as many fewer bytes are read."""
+PROJECTED = 80
+"""Numbers of a vector in the lists: as many fewer bytes are read. Of a million vectors modelled on
+real ones, all of the nearest ten of 40 queries are among the first 400; with 64 numbers, 0.995 of them."""
 
-EXAMPLES = {SQ8: "PCA128,IVF2048,SQ8", FLAT: "IVF2048,Flat"}
+EXAMPLES = {SQ8: "PCA80,IVF2048,SQ8", FLAT: "IVF2048,Flat"}
 
 INVERTED = re.compile(rf"(?:PCA([1-9][0-9]{{0,3}}),)?IVF([1-9][0-9]{{0,6}}),({SQ8}|{FLAT})")
 

@@ -172,7 +172,7 @@ def test_the_number_of_cases_decides_on_the_kind_of_index() -> None:
     assert [factory_for(count, 256) for count in (1, FLAT_LIMIT, 1_000_000)] == [
         "Flat",
         "Flat",
-        "PCA128,IVF2000,SQ8",
+        "PCA80,IVF2000,SQ8",
     ]
 
 

@@ -79,7 +79,7 @@ def test_lists_of_projected_vectors_find_candidates_too(
     truth = nearest(stretched, stretched[own], K + 1)
     allowed = np.arange(COUNT) % 2 == 0
     rows = inverted.candidates(stretched[own], K + 1, LISTS)
-    assert rows.shape == (len(own), 220)
+    assert rows.shape == (len(own), 440)
     found = [
         ranked(stretched, one, stretched[i], K + 1)[0] for i, one in zip(own, rows, strict=True)
     ]
