@@ -30,7 +30,7 @@ TRAINED_ON = 40
 
 PROJECTED = 80
 """Numbers of a vector in the lists: as many fewer bytes are read. Of a million vectors modelled on
-real ones, all of the nearest ten of 40 queries are among the first 400; with 64 numbers, 0.995 of them."""
+real ones, all of the nearest ten of 40 queries are among the first 400; by 64 numbers, 0.995."""
 
 EXAMPLES = {SQ8: "PCA80,IVF2048,SQ8", FLAT: "IVF2048,Flat"}
 
