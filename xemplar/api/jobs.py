@@ -31,7 +31,7 @@ class Reindex(BaseModel):
     factory: str = Field(
         "",
         max_length=100,
-        pattern="^(|auto|Flat|(PCA[1-9][0-9]{0,3},)?IVF[1-9][0-9]{0,6},(SQ8|PQ[1-9][0-9]{0,2}x4fs|Flat))$",
+        pattern="^(|auto|Flat|(PCA[1-9][0-9]{0,3},)?IVF[1-9][0-9]{0,6},(SQ8|Flat))$",
         description="FAISS factory string: auto (by the number of cases), Flat (exact), or "
         "inverted lists; empty: as the live index was made.",
         examples=["auto", "PCA128,IVF2048,SQ8"],

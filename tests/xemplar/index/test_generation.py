@@ -32,7 +32,7 @@ from xemplar.index import (
     publish,
     remove,
 )
-from xemplar.index.inverted import FLAT_LIMIT, factory_for, known_factory
+from xemplar.index.inverted import FLAT_LIMIT, factory_for
 from xemplar.index.manifest import METRIC, ROWS, FileRecord
 
 
@@ -157,8 +157,6 @@ def test_no_embeddings_make_no_generation(store: Store) -> None:
         ("Nonsense", "is unknown"),
         ("", "is unknown"),
         ("IVF201,SQ8", "does not suit 200 vectors of 8 numbers"),
-        ("IVF4,PQ3x4fs", "does not suit 200 vectors of 8 numbers"),
-        ("IVF4,PQ0x4fs", "is unknown"),
     ],
 )
 def test_indexes_that_cannot_do_the_work_are_refused_when_built(
@@ -174,16 +172,8 @@ def test_the_number_of_cases_decides_on_the_kind_of_index() -> None:
     assert [factory_for(count, 256) for count in (1, FLAT_LIMIT, 1_000_000)] == [
         "Flat",
         "Flat",
-        "PCA128,IVF2000,SQ8",
+        "PCA80,IVF2000,SQ8",
     ]
-
-
-@pytest.mark.parametrize(
-    ("dimension", "lists"),
-    [(1664, "PCA128,IVF2000,SQ8"), (128, "IVF2000,SQ8"), (9, "IVF2000,SQ8")],
-)
-def test_long_vectors_are_projected(dimension: int, lists: str) -> None:
-    assert factory_for(1_000_000, dimension) == known_factory(lists) == lists
 
 
 @pytest.mark.parametrize("factory", ["Flat", "IDMap2,Flat"])

@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.xemplar.index.vectors import SIZE, checkpoint, random_vectors, source, unit
 from xemplar.archive.store import Store
 from xemplar.errors import InvalidArgument, NotFound
 from xemplar.index import Generation, Probe, build, open_generation, publish
-
-PQ = f"PQ{SIZE // 2}x4fs"
 
 
 def opened(
@@ -45,6 +43,7 @@ def brute_force(
     return [i for i, _ in kept], [s for _, s in kept]
 
 
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_search_equals_brute_force(data: st.DataObject) -> None:
     """Few distinct vectors, so that ties and duplicates are common."""
@@ -119,14 +118,12 @@ def test_among_a_few_cases_and_on_request_all_are_compared(
         assert hits.recall_at_10 == 1.0
 
 
-@pytest.mark.parametrize(
-    ("share", "code"), [(0.9, "SQ8"), (0.4, "SQ8"), (0.1, "SQ8"), (0.4, PQ), (0.1, PQ)]
-)
+@pytest.mark.parametrize("share", [0.9, 0.4, 0.1])
 def test_a_filter_decides_who_may_appear_in_inverted_lists(
-    tmp_path: Path, few: int, share: float, code: str
+    tmp_path: Path, few: int, share: float
 ) -> None:
     ids, vectors = np.arange(5, 1605, dtype=np.int64), random_vectors(1600)
-    generation = opened(Store(tmp_path), ids, vectors, f"IVF16,{code}")
+    generation = opened(Store(tmp_path), ids, vectors, "IVF16,SQ8")
     among = np.sort(np.random.default_rng(0).choice(ids, int(share * len(ids)), replace=False))
     kept, found = set(map(int, among)), 0
     for query in random_vectors(20, seed=1):

@@ -50,7 +50,7 @@ def known_factory(factory: str) -> str:
     Raises:
         ConfigurationError: it is another one, or has too many lists.
     """
-    known = inverted.known_factory(factory, codes=False)
+    known = inverted.known_factory(factory, FLAT)
     if known != AUTO and lists_of(known) > MOST_LISTS:
         raise ConfigurationError(
             f"index {known!r} has too many lists; Milvus takes at most {MOST_LISTS:,}"
@@ -60,7 +60,7 @@ def known_factory(factory: str) -> str:
 
 def factory_for(count: int) -> str:
     """Return the FAISS factory string for a number of cases."""
-    return inverted.factory_for(count, 0, codes=False)
+    return inverted.factory_for(count, 0, FLAT)
 
 
 def lists_of(factory: str) -> int:
