@@ -31,7 +31,7 @@ from xemplar.archive.media import Media
 from xemplar.archive.store import Store
 from xemplar.catalog import Batch, Catalog, FilterColumns, open_catalog
 from xemplar.catalog.copying import copy_catalog
-from xemplar.index import LiveIndex, build, open_generation, publish, read_manifest
+from xemplar.index import AUTO, LiveIndex, build, open_generation, publish, read_manifest
 from xemplar.indexing.canary import check_generation
 from xemplar.retrieval.duplicates import StoredImages
 from xemplar.retrieval.selection import Scope
@@ -69,7 +69,7 @@ def peak() -> str:
     return f"{int(status['VmHWM'].split()[0]) // 1024:,} MB"
 
 
-def reindex(url: str, root: Path) -> Figures:
+def reindex(url: str, root: Path, factory: str) -> Figures:
     """Read embeddings as a reindex does, build a generation, check and publish it."""
     store = Store(root)
     with open_catalog(url) as catalog:
@@ -85,7 +85,7 @@ def reindex(url: str, root: Path) -> Figures:
                 lambda: catalog.not_embedded(CHECKPOINT.digest), 1
             ),
             "reindex: build, with reading": cost(
-                lambda: built.append(build(store, CHECKPOINT, source).name), 1
+                lambda: built.append(build(store, CHECKPOINT, source, factory=factory).name), 1
             ),
             "reindex: peak memory": peak(),
         }
@@ -233,7 +233,7 @@ def backup(url: str, root: Path) -> Figures:
     }
 
 
-def measure(cases: int, database: str | None, statistics: bool) -> Figures:
+def measure(cases: int, database: str | None, statistics: bool, factory: str) -> Figures:
     """Make a catalog of one size and measure each step in a fresh process."""
     for library in ("OMP", "OPENBLAS"):  # of the processes that are started
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
@@ -243,7 +243,7 @@ def measure(cases: int, database: str | None, statistics: bool) -> Figures:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes:
             found = processes.submit(fill, url, cases, statistics).result()
-            for step, *more in ((reindex,), (use, cases), (backup,)):
+            for step, *more in ((reindex, factory), (use, cases), (backup,)):
                 figures = processes.submit(step, url, root, *more).result()
                 found |= figures
                 for name, figure in figures.items():  # the rest may take an hour
@@ -257,6 +257,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, nargs="+", default=[10_000])
     parser.add_argument("--database", help="URL of an empty database; SQLite by default")
     parser.add_argument("--statistics", action="store_true", help="run ANALYZE after filling")
+    parser.add_argument("--factory", default=AUTO, help="of the index; compare two in two runs")
     arguments = parser.parse_args()
     if arguments.database and len(arguments.cases) > 1:
         parser.error("--database takes one size: the database must be empty")
@@ -264,7 +265,7 @@ def main() -> None:
     columns = []
     for cases in arguments.cases:
         table.add_column(f"{cases:,} cases", justify="right")
-        columns.append(measure(cases, arguments.database, arguments.statistics))
+        columns.append(measure(cases, arguments.database, arguments.statistics, arguments.factory))
     for name in columns[0]:
         table.add_row(name, *(column[name] for column in columns))
     Console().print(table)

@@ -125,11 +125,24 @@ class _Strokes(NamedTuple):
 
 
 def _components(strokes: Grey) -> _Strokes:
-    stats = cv2.connectedComponentsWithStats(strokes, connectivity=8)[2][1:].astype(np.int64)
+    # most rows are empty, and labelling all pixels would take most of the time
+    down, across = (_around(np.asarray(strokes.any(axis=axis))) for axis in (1, 0))
+    if not len(down):
+        return _Strokes(np.empty((0, 4), np.int64), np.empty(0, np.bool_))
+    packed = np.ascontiguousarray(strokes[down][:, across])
+    stats = cv2.connectedComponentsWithStats(packed, connectivity=8)[2][1:].astype(np.int64)
     left, top, wide, high, area = stats.T
+    left, top = across[left], down[top]
     boxes = np.stack([left, top, left + wide, top + high], axis=1)
     filled = area >= LEAST_FILLED * wide * high
     return _Strokes(boxes, _has_size_of_letter(wide, high) & filled)
+
+
+def _around(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the places marked, and the one after each, so that what is apart stays apart."""
+    kept = marked.copy()
+    kept[1:] |= marked[:-1]
+    return np.flatnonzero(kept)
 
 
 def _rows(found: _Strokes) -> list[Boxes]:

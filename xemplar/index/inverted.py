@@ -20,10 +20,11 @@ SQ8 = "SQ8"
 FLAT_LIMIT = 100_000
 """Cases up to which comparing all of them is faster than the network's forward pass."""
 
-CANDIDATES = 40
-"""Candidates for each neighbour wanted, which make up for what projection and quantiser lose."""
+CANDIDATES = 20
+"""Candidates for each neighbour wanted, which make up for what projection and quantiser lose; of
+codes of four bits twice as many."""
 
-LEAST_CANDIDATES = 400
+LEAST_CANDIDATES = 200
 
 TRAINED_ON = 40
 """Vectors for each list that the lists are trained on; FAISS asks for 39."""
@@ -31,7 +32,7 @@ TRAINED_ON = 40
 PROJECTED = 128
 """Numbers of a vector in the lists: as many fewer bytes are read."""
 
-OF_CODES, OF_VECTORS = f"PCA{PROJECTED},IVF2048,PQ{PROJECTED // 2}x4fs", f"IVF2048,{FLAT}"
+OF_CODES, OF_VECTORS = f"PCA{PROJECTED},IVF2048,{SQ8}", f"IVF2048,{FLAT}"
 """Examples of lists of codes, as files have, and of vectors themselves, as Milvus has."""
 
 INVERTED = re.compile(
@@ -78,8 +79,7 @@ def factory_for(count: int, dimension: int, *, codes: bool = True) -> str:
     lists, kept = f"IVF{round(2 * count**0.5)}", min(dimension, PROJECTED)
     if not codes:
         return f"{lists},{FLAT}"
-    code = SQ8 if kept % 2 else f"PQ{kept // 2}x4fs"
-    return f"PCA{kept},{lists},{code}" if kept < dimension else f"{lists},{code}"
+    return f"PCA{kept},{lists},{SQ8}" if kept < dimension else f"{lists},{SQ8}"
 
 
 class InvertedFile:
@@ -89,6 +89,8 @@ class InvertedFile:
         """Wrap a trained FAISS index: inverted lists, perhaps behind a projection."""
         self._index = index
         self._ivf = faiss.extract_index_ivf(index)
+        is_coarse = isinstance(faiss.downcast_index(self._ivf), faiss.IndexIVFPQFastScan)
+        self._times = 2 if is_coarse else 1
         lists = faiss.downcast_InvertedLists(self._ivf.invlists)
         if isinstance(lists, faiss.OnDiskInvertedLists):
             lists.prefetch_nthread = 0  # else each search starts 32 threads
@@ -184,7 +186,7 @@ class InvertedFile:
         parameters = faiss.SearchParametersIVF(**options)
         if self._ivf.d < self._index.d:
             parameters = faiss.SearchParametersPreTransform(index_params=parameters)
-        wanted = min(max(CANDIDATES * k, LEAST_CANDIDATES), self._index.ntotal)
+        wanted = min(self._times * max(CANDIDATES * k, LEAST_CANDIDATES), self._index.ntotal)
         rows: npt.NDArray[np.int64] = self._index.search(queries, wanted, params=parameters)[1]
         return rows
 

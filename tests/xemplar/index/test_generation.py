@@ -174,16 +174,15 @@ def test_the_number_of_cases_decides_on_the_kind_of_index() -> None:
     assert [factory_for(count, 256) for count in (1, FLAT_LIMIT, 1_000_000)] == [
         "Flat",
         "Flat",
-        "PCA128,IVF2000,PQ64x4fs",
+        "PCA128,IVF2000,SQ8",
     ]
 
 
 @pytest.mark.parametrize(
     ("dimension", "lists"),
-    [(1664, "PCA128,IVF2000,PQ64x4fs"), (128, "IVF2000,PQ64x4fs"), (64, "IVF2000,PQ32x4fs"),
-     (9, "IVF2000,SQ8")],
-)  # fmt: skip
-def test_codes_divide_the_numbers_that_are_kept(dimension: int, lists: str) -> None:
+    [(1664, "PCA128,IVF2000,SQ8"), (128, "IVF2000,SQ8"), (9, "IVF2000,SQ8")],
+)
+def test_long_vectors_are_projected(dimension: int, lists: str) -> None:
     assert factory_for(1_000_000, dimension) == known_factory(lists) == lists
 
 

@@ -68,9 +68,9 @@ def test_candidates_hold_the_nearest_and_all_ties(vectors: np.ndarray, share: fl
         assert (scores[rows] >= least - 2 * margin(SIZE)).all()
 
 
-@pytest.mark.parametrize("code", ["SQ8", "PQ4x4fs"])
+@pytest.mark.parametrize(("code", "count"), [("SQ8", 220), ("PQ4x4fs", 440)])
 def test_lists_of_projected_vectors_find_candidates_too(
-    vectors: np.ndarray, tmp_path: Path, code: str
+    vectors: np.ndarray, tmp_path: Path, code: str, count: int
 ) -> None:
     """Inner products keep their order: nothing is subtracted, though the mean is not zero."""
     stretched = unit((vectors + 1) * np.linspace(2, 0.1, SIZE))
@@ -80,7 +80,7 @@ def test_lists_of_projected_vectors_find_candidates_too(
     truth = nearest(stretched, stretched[own], K + 1)
     allowed = np.arange(COUNT) % 2 == 0
     rows = inverted.candidates(stretched[own], K + 1, LISTS)
-    assert rows.shape == (len(own), 440)
+    assert rows.shape == (len(own), count)
     found = [
         ranked(stretched, one, stretched[i], K + 1)[0] for i, one in zip(own, rows, strict=True)
     ]
