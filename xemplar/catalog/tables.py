@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Double, ForeignKey, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
-from sqlalchemy.sql import column, exists, table
+from sqlalchemy.sql import column, select, table
 
 from xemplar.catalog.table_base import Base, Number, UtcTime
 
@@ -40,9 +40,14 @@ class CaseRow(Base):
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
     time: Mapped["TimeRow | None"] = relationship(lazy="selectin", viewonly=True)
     outcomes: Mapped[list["OutcomeRow"]] = relationship(lazy="selectin", viewonly=True)
-    # read with the case: most archives have no reports, and need not be asked for them
+    # read with the case: most archives have no reports, and need not be asked for them; not by
+    # EXISTS, for which PostgreSQL reads all reports if it expects many cases, whatever the limit
     has_report: Mapped[bool] = column_property(
-        exists().where(_REPORTS.c.case == id).correlate_except(_REPORTS)  # noqa: A003 -- the column
+        select(_REPORTS.c.case)
+        .where(_REPORTS.c.case == id)  # noqa: A003 -- the column
+        .correlate_except(_REPORTS)
+        .scalar_subquery()
+        .is_not(None)
     )
 
 

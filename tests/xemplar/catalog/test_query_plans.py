@@ -17,7 +17,10 @@ ONE, OTHER = "1" * 64, "2" * 64
 CASES = 30_000
 """As many as PostgreSQL needs to prefer an index to reading the whole table."""
 
-TABLES = ("cases", "case_findings", "case_times", "case_outcomes", "embeddings", "removals")
+TABLES = (
+    *("cases", "case_findings", "case_times", "case_outcomes", "case_reports"),
+    *("embeddings", "removals"),
+)
 FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
     "INSERT INTO cases (id, case_id, image_sha256, source, sex, labels, width, height, created_at) "
@@ -27,6 +30,8 @@ FILL = (
     "INSERT INTO case_findings (\"case\", finding) SELECT id, 'Mass' FROM cases WHERE id % 5 = 0",
     'INSERT INTO case_times ("case", followup) SELECT id, 1 FROM cases',
     "INSERT INTO case_outcomes (\"case\", diagnosis, proof) SELECT id, 'ARDS', 'CT' FROM cases",
+    'INSERT INTO case_reports ("case", findings, impression, terms, mined) '
+    "SELECT id, 'Mass.', '', 'mass', false FROM cases",
     'INSERT INTO embeddings ("case", checkpoint, vector, logits, cams, change) '
     "SELECT id, :one, :vector, :logit, :map, id FROM cases",
     'INSERT INTO embeddings ("case", checkpoint, vector, logits, cams, change) '
