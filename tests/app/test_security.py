@@ -54,7 +54,7 @@ def test_every_documented_operation_says_whom_it_admits(service: Service) -> Non
             assert ("401" in operation["responses"]) != open_to_all
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", [role for role in Role if role.covers(Role.READER)])
 def test_a_role_may_do_what_it_covers(service: Service, keys: Keys, role: Role) -> None:
     _, secret = keys.create("x", role)
     client = service()

@@ -14,7 +14,7 @@ IMAGE = encoded(drawn_image(79, 600, 450))
 
 @pytest.fixture
 def others(keys: Keys) -> list[dict[str, str]]:
-    return [bearer(keys.create(role, role)[1]) for role in Role]
+    return [bearer(keys.create(role, role)[1]) for role in Role if role.covers(Role.READER)]
 
 
 @pytest.fixture
@@ -30,6 +30,8 @@ def addresses(client: TestClient, query: str) -> Iterator[tuple[str, str]]:
     """(method, path) of all that is said of a query, as the OpenAPI document lists them."""
     case = client.get("/cases").json()["cases"][0]["case_id"]
     for path, methods in client.get("/openapi.json").json()["paths"].items():
+        if path.endswith("/values"):
+            continue  # this image has none; see test_values
         if "{query_id}" in path and "{collection_id}" not in path:
             filled = path.replace("{query_id}", query).replace("{case_id}", case)
             rater = "?rater=bob" if path.endswith("ranking") else ""
@@ -42,7 +44,7 @@ def test_a_query_is_unknown_to_every_other_key_whatever_is_asked_of_it(
 ) -> None:
     query = ask(client, IMAGE)["query_id"]
     asked = [*addresses(client, query)]
-    assert len(asked) == 9
+    assert len(asked) == 10
     for method, path in asked:
         for headers in others:
             answer = client.request(method, path, headers=headers)

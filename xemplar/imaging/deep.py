@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -55,6 +54,8 @@ def deep_values(values: npt.NDArray[Any], grey: npt.NDArray[np.uint8]) -> DeepVa
     Returns:
         None if the values are not finite, or the grey tells no window.
     """
+    import cv2  # most images have 8 bits, and their decoders do without it
+
     window = _window(values, grey)
     if window is None:
         return None

@@ -256,5 +256,5 @@ def test_no_field_of_the_radiograph_holds_anything_of_the_patient() -> None:
     ] == []
     assert set(fields) == {
         "source_size", "sha256", "format", "view", "photometric", "spacing_mm", "body_part",
-        "burned_in", "sex", "age", "warnings",
+        "burned_in", "sex", "age", "warnings", "deep",
     }  # fmt: skip
