@@ -89,7 +89,7 @@ def agree(page: Page, name: str) -> None:
 def test_going_back_to_an_older_index_is_confirmed_and_done(older: str, page: Page) -> None:
     administer(page)
     expect(rows(page, "Index")).to_have_count(2)
-    expect(rows(page, "Index").first).to_contain_text("answers")
+    expect(rows(page, "Index").first).to_contain_text("in use")
     publish = page.get_by_role("button", name=f"Publish {older}")
     publish.click()
     dialog = page.get_by_role("dialog")
@@ -99,7 +99,7 @@ def test_going_back_to_an_older_index_is_confirmed_and_done(older: str, page: Pa
     expect(publish).to_be_visible()
     publish.click()
     agree(page, "Publish")
-    expect(rows(page, "Index").nth(1)).to_contain_text("answers")
+    expect(rows(page, "Index").nth(1)).to_contain_text("in use")
     expect(publish).to_have_count(0)
     page.goto(page.url.split("#")[0] + "#/")
     send(page)
@@ -116,7 +116,7 @@ def test_an_index_that_could_not_answer_is_refused_in_words(
     agree(page, "Publish")
     expect(page.get_by_role("alert")).to_contain_text("could not answer, and was not published")
     expect(page.get_by_role("alert")).to_contain_text("Request ")
-    expect(rows(page, "Index").first).to_contain_text("answers")
+    expect(rows(page, "Index").first).to_contain_text("in use")
 
 
 def test_a_damaged_index_is_named_beside_those_that_are_whole(
@@ -449,7 +449,7 @@ def test_an_index_that_was_published_and_does_not_answer_is_told(older: str, pag
 
     page.route("**/generations", stuck)
     administer(page)
-    expect(part(page, "Index")).to_contain_text("published, but does not answer")
+    expect(part(page, "Index")).to_contain_text("published, but not in use")
     expect(part(page, "Index")).to_contain_text("the log says why")
 
 
