@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit service library programs explore page page-lint page-checked \
-	trainer system waiting thorough engines docs coverage containers lock format clean
+	trainer system waiting computing thorough engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
@@ -71,6 +71,10 @@ demo: $(VENV)/.base
 # one or two processes that import only what they need; the longest begin first.
 test: $(VENV)/.dev
 	$(PARTS) waiting library programs service trainer types docs lint
+
+# what needs no browser and no network of its own
+computing: $(VENV)/.dev
+	$(PARTS) library programs service trainer types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
