@@ -23,7 +23,7 @@ export const ADMIN = {
     recall: "Recall of 10",
     none: "There is no index.",
     answers: "in use",
-    live: "published, but not in use",
+    live: "published, not loaded",
     older: "kept",
     stuck: "The published index is not the one in use. If that lasts longer than a minute, it could not be loaded, and the log says why: publish another one.",
     damaged: (names) => `Damaged, and cannot be published: ${names.join(", ")}. The log says why; “xemplar generations prune” deletes old ones.`,

@@ -449,7 +449,7 @@ def test_an_index_that_was_published_and_does_not_answer_is_told(older: str, pag
 
     page.route("**/generations", stuck)
     administer(page)
-    expect(part(page, "Index")).to_contain_text("published, but not in use")
+    expect(part(page, "Index")).to_contain_text("published, not loaded")
     expect(part(page, "Index")).to_contain_text("the log says why")
 
 
