@@ -114,7 +114,9 @@ class OpenVinoTeacher:
         graph = torch.export.export(
             teacher.eval(), (torch.zeros(2, 128, 128),), dynamic_shapes=free
         )
-        options = {"INFERENCE_NUM_THREADS": threads}
+        # by default bfloat16 where the processor has it: another teacher on another machine, and a
+        # crash where oneDNN is told not to use it
+        options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", options)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
