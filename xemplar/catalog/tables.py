@@ -40,8 +40,7 @@ class CaseRow(Base):
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
     time: Mapped["TimeRow | None"] = relationship(lazy="selectin", viewonly=True)
     outcomes: Mapped[list["OutcomeRow"]] = relationship(lazy="selectin", viewonly=True)
-    # read with the case: most archives have no reports, and need not be asked for them; not by
-    # EXISTS, for which PostgreSQL reads all reports if it expects many cases, whatever the limit
+    # read with the case, as few archives have reports; for EXISTS, PostgreSQL may read all of them
     has_report: Mapped[bool] = column_property(
         select(_REPORTS.c.case)
         .where(_REPORTS.c.case == id)  # noqa: A003 -- the column
@@ -130,8 +129,7 @@ class RemovalRow(Base):
     removed_at: Mapped[datetime] = mapped_column(UtcTime)
     # the image whose pictures are still to be deleted; None once they are
     image_sha256: Mapped[str | None] = mapped_column(String(64))
-    # of the case, until then: decides which keys may request the deletion again
-    source: Mapped[str | None] = mapped_column(String)
+    source: Mapped[str | None] = mapped_column(String)  # until then: which keys may ask again
     change: Mapped[int] = mapped_column(Number, index=True)
 
 
