@@ -33,8 +33,6 @@ SourceOption = Annotated[
         help="Name of a data set, if not its folder's; once for each, in their order.",
     ),
 ]
-
-
 DataArgument = Annotated[
     list[Path],
     typer.Argument(metavar="DATA...", help="Folders of data sets.", exists=True, file_okay=False),
@@ -101,9 +99,7 @@ def train(
         from .run import CHECKPOINT
         from .run import train as run
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"training needs {error.name}: pip install 'xemplar[train]'"
-        ) from error
+        raise _extra_missing(error) from error
     from xemplar.data.splits import PatientSplit
 
     if "findings" in options:
@@ -119,6 +115,11 @@ def train(
         )
         raise typer.Exit(130) from None
     name_next("index", *map(str, data), "--checkpoint", str(out / CHECKPOINT))
+
+
+def _extra_missing(error: ModuleNotFoundError) -> typer.BadParameter:
+    """Say which extra has the package that a command lacks."""
+    return typer.BadParameter(f"training needs {error.name}: pip install 'xemplar[train]'")
 
 
 def _separated(given: Iterable[str]) -> tuple[str, ...]:
@@ -195,9 +196,7 @@ def average(
     try:
         from . import averaging, report
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"training needs {error.name}: pip install 'xemplar[train]'"
-        ) from error
+        raise _extra_missing(error) from error
     from xemplar.model.checkpoint import load, save
 
     datasets = _datasets(data, source, patients, table, columns, unknown_findings)
@@ -235,9 +234,7 @@ def recalibrate(
     try:
         from . import recalibration, report
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"training needs {error.name}: pip install 'xemplar[train]'"
-        ) from error
+        raise _extra_missing(error) from error
     from xemplar.model.checkpoint import load, save
 
     datasets = _datasets(data, source, patients, table, columns, unknown_findings)

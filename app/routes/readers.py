@@ -108,7 +108,7 @@ async def reading_image(
     side: Side = 1024,
 ) -> Response:
     """Get the film's image, under an address that does not tell which case it is."""
-    return await _image(request, services, (study_id, rater, number), None, side)
+    return await _image(request, services, (study_id, rater, number), 0, side)
 
 
 @router.get(
@@ -129,7 +129,7 @@ async def reading_case_image(
     side: Side = 1024,
 ) -> Response:
     """Get the image of a case beside the film."""
-    return await _image(request, services, (study_id, rater, number), place, side)
+    return await _image(request, services, (study_id, rater, number), 1 + place, side)
 
 
 @router.put(
@@ -187,20 +187,19 @@ async def _image(
     request: Request,
     services: Services,
     reading: tuple[str, str, int],
-    place: int | None,
+    place: int,
     side: int,
 ) -> Response:
-    """Draw the film of a reader's next reading, or the case at a place beside it."""
+    """Draw the film of a reader's next reading, at place 0, or one of the cases beside it."""
     study_id, rater, number = reading
     record, retriever = record_of(request), services.retriever
 
     def work() -> bytes:
         shown = services.reader_studies.shown(study_id, rater, number, record.key)
-        case_id = shown[0 if place is None else place + 1 :][:1]
-        if not case_id:
-            raise NotFound(f"{len(shown) - 1} cases are beside this film, and none at {place}")
-        record.shown = tuple(case_id)
-        return render.case_image(retriever.media, retriever.indexed(case_id[0]), side)
+        if place >= len(shown):
+            raise NotFound(f"{len(shown) - 1} cases are beside this film, and none at {place - 1}")
+        record.shown = (shown[place],)
+        return render.case_image(retriever.media, retriever.indexed(shown[place]), side)
 
     return jpeg_response(await services.light.run(work))
 
