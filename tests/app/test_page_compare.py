@@ -206,6 +206,18 @@ def test_panes_do_not_jump_from_one_mode_to_another(looking: Looking) -> None:
         assert panes.bounding_box() == before, mode
 
 
+def test_on_a_phone_what_is_said_of_the_case_lies_above_the_controls(looking: Looking) -> None:
+    looking.page.set_viewport_size({"width": 390, "height": 844})
+    said, controls = (
+        looking.page.locator(f"dialog.compare {one}") for one in ("footer", ".controls")
+    )
+    above, below = said.bounding_box(), controls.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above["height"] > 100
+    assert above["y"] + above["height"] <= below["y"]
+
+
 def test_two_fingers_zoom(looking: Looking) -> None:
     fingers = looking.page.context.new_cdp_session(looking.page)
 
