@@ -32,7 +32,7 @@ from xemplar.errors import CorruptArtefact, NotFound
 
 
 @lru_cache
-def _cases_within(access: Access) -> Select[tuple[CaseRow]]:
+def _cases_within(access: Access) -> Select[CaseRow]:
     """Build the statement that reads a caller's cases among ``ids``.
 
     Once: building it for each search, and finding its compiled form again, takes a third of the

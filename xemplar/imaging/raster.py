@@ -172,7 +172,10 @@ def _loaded(image: Image.Image) -> Pixels:
     if image.mode.startswith(("I", "F")):
         return np.asarray(image)
     image.info.pop("transparency", None)
-    return _grey_in_colour(image) if image.mode in ("RGB", "RGBA") else _colour(image)
+    # not of a JPEG: its missing pixels are found by comparing two decodings, one perhaps in colour
+    if image.mode in ("RGB", "RGBA") and image.format in ("PNG", "TIFF"):
+        return _grey_in_colour(image)
+    return _colour(image)
 
 
 def _grey_in_colour(image: Image.Image) -> Pixels:
