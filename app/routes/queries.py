@@ -23,7 +23,6 @@ from xemplar.api import (
     WordsAnswerOut,
 )
 from xemplar.errors import NotFound
-from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
 
@@ -336,9 +335,7 @@ async def query_values(request: Request, services: BoundServices, query_id: Quer
 async def query_text(request: Request, services: BoundServices, query_id: QueryId) -> TextOut:
     """Find text that is burnt into the query image, to be masked; it is not read."""
     answer = await remembered(request, services, query_id)
-    return await services.light.run(
-        lambda: TextOut(boxes=[[*box] for box in text_boxes(answer.image)])
-    )
+    return await services.light.run(lambda: TextOut(boxes=[[*box] for box in answer.text]))
 
 
 @router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)

@@ -4,11 +4,12 @@ import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, Engine, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from xemplar.api.search import CaseFilter
@@ -28,6 +29,20 @@ from xemplar.catalog.tables import (
 )
 from xemplar.data.findings import VOCABULARY, known_finding
 from xemplar.errors import CorruptArtefact, NotFound
+
+
+@lru_cache
+def _cases_within(access: Access) -> Select[CaseRow]:
+    """Build the statement that reads a caller's cases among ``ids``.
+
+    Once: building it for each search, and finding its compiled form again, takes a third of the
+    time of reading five cases.
+    """
+    # joined: as statements of their own, the two parts cost a search more than the cases do
+    parts_of_a_case = joinedload(CaseRow.time), joinedload(CaseRow.outcomes)
+    query = select(CaseRow).where(CaseRow.id.in_(bindparam("ids", expanding=True)))
+    query = query.where(*access.conditions()).options(*parts_of_a_case)
+    return query.order_by(CaseRow.id)
 
 
 class CatalogReader:
@@ -119,15 +134,12 @@ class CatalogReader:
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
         """Return cases by ascending ids, in one query if they are few; removed ones are missing."""
-        # joined: as statements of their own, the two parts cost a search more than the cases do
-        parts_of_a_case = joinedload(CaseRow.time), joinedload(CaseRow.outcomes)
-        query = select(CaseRow).where(*self.access.conditions()).options(*parts_of_a_case)
-        query = query.order_by(CaseRow.id)
+        query = _cases_within(self.access)
         with self._reading() as connection, Session(connection) as session:
             return {
                 row.id: case_of(row)
                 for some in parts(map(int, ids))
-                for row in session.scalars(query.where(CaseRow.id.in_(some))).unique()
+                for row in session.scalars(query, {"ids": some}).unique()
             }
 
     def named_images(self, source: str) -> frozenset[tuple[str, str]]:

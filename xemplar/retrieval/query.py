@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xemplar.catalog import case_id_of
 from xemplar.errors import Doubt, InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
-from xemplar.imaging.burnt_in_text import text_boxes
+from xemplar.imaging.burnt_in_text import TextBox, text_boxes
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import covered, preprocess
 from xemplar.model.checkpoint import Checkpoint
@@ -67,10 +67,27 @@ class NewQuery(Query):
     Attributes:
         pixels: of the image.
         indexed: True for the image of a case, which is not validated again.
+        text: areas of text that is burnt into the image, which are still looked for; None if they
+            are not.
     """
 
     pixels: Pixels
     indexed: bool = False
+    text: Future[tuple[TextBox, ...]] | None = None
+
+    def with_text(self) -> "NewQuery":
+        """Wait for the search for burnt-in text, and return the query with what it found."""
+        if self.text is None:
+            return self
+        began = time.perf_counter()
+        found = self.text.result()
+        self.watch.add("text", (time.perf_counter() - began) * 1000)
+        query = replace(self, pixels=replace(self.pixels, text=found), text=None)
+        if not found:
+            return query
+        return replace(
+            query, warnings=(*self.warnings, BURNT_IN_TEXT), doubts=(*self.doubts, "text")
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +114,21 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     watch = Stopwatch()
     radiograph = decode(data)
     watch.stage("decode")
+    image, doubts = shrink(radiograph.pixels, DISPLAY_SIDE), header_doubts(radiograph)
+    text = None if "text" in doubts else _looked_for_text(image)
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
-    image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs, radiograph.deep)
-    warnings, doubts = radiograph.warnings, header_doubts(radiograph)
-    if "text" not in doubts and text_boxes(image):
-        warnings, doubts = (*warnings, BURNT_IN_TEXT), (*doubts, "text")
-    watch.stage("text")
-    about = warnings, doubts, radiograph.size_mm
-    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
+    about = radiograph.warnings, doubts, radiograph.size_mm
+    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch, text=text)
+
+
+def _looked_for_text(image: npt.NDArray[np.uint8]) -> Future[tuple[TextBox, ...]]:
+    """Look for burnt-in text in a thread of its own: the network does not need what it finds."""
+    thread = ThreadPoolExecutor(1)
+    found = thread.submit(text_boxes, image)
+    thread.shutdown(wait=False)  # it ends once it has looked
+    return found
 
 
 def header_doubts(radiograph: Radiograph) -> tuple[Doubt, ...]:
@@ -160,6 +182,7 @@ def _validated(query: NewQuery, features: Features, question: Question, encoding
     Raises:
         NotARadiograph: the input validator rejects the image; a case's image is not validated.
     """
+    query = query.with_text()
     began = time.perf_counter()
     if not query.indexed:
         verdict = question.live.judge(query.pixels.inputs, features)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xemplar.catalog import Case, CaseReport
 from xemplar.errors import Doubt, NotFound
+from xemplar.imaging.burnt_in_text import TextBox, text_boxes
 from xemplar.imaging.deep import DeepValues
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
@@ -103,11 +104,14 @@ class Pixels:
         inputs: uint8 (s, s), the network's input.
         deep: the image's own values; None for images of 8 bits, and once they were forgotten. They
             are in memory alone: neither packed nor saved.
+        text: areas of text that is burnt into the image; None if it was not looked for. In memory
+            alone, too.
     """
 
     image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
     deep: DeepValues | None = None
+    text: tuple[TextBox, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +157,16 @@ class ExplainedQuery:
                 "stopped; send the image again"
             )
         return self.pixels.image
+
+    @property
+    def text(self) -> tuple[TextBox, ...]:
+        """Areas of text that is burnt into the image, as found when it was asked about.
+
+        Raises:
+            NotFound: the image was forgotten.
+        """
+        found = None if self.pixels is None else self.pixels.text
+        return text_boxes(self.image) if found is None else found
 
     @property
     def deep(self) -> DeepValues | None:
