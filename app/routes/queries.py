@@ -1,7 +1,7 @@
 """Routes that find cases similar to a radiograph, and explain the result with images."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, TypeVar
@@ -30,8 +30,8 @@ from xemplar.retrieval.result import Answer, Stopwatch
 from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
-from ..service import BoundServices, Services, root_of
-from ..upload import BATCH_BODY, IMAGE_OR_NONE, image_or_none, images_of
+from ..service import BoundServices, Services, Turns, root_of
+from ..upload import BATCH_BODY, IMAGE_OR_NONE, QUESTION_BODY, image_or_none, images_of
 from ..wire import answer_out, maps_out, rounded, series_out, words_answer_out
 from .common import (
     BAD_REQUEST,
@@ -48,6 +48,7 @@ from .common import (
     Side,
     api_router,
     jpeg_response,
+    others_of,
     remember,
     remembered,
 )
@@ -101,9 +102,45 @@ async def query(
     def data() -> bytes:
         return record_of(request).image(sent.file.read())
 
+    others = await others_of(request, services, search)
     return await _answered(
-        request, services, search, lambda: retriever.ask(data(), search), brings_image=True
+        request, services, search, lambda: retriever.ask(data(), search, others), services.images
     )
+
+
+@router.post(
+    "/query/together",
+    summary="Find past cases similar to several images, as one question",
+    response_model=AnswerOut,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
+    openapi_extra={"requestBody": QUESTION_BODY},
+)
+async def query_together(
+    request: Request,
+    services: BoundServices,
+    images: Annotated[list[UploadFile], Depends(images_of)],
+    search: Annotated[QueryParameters, Query()],
+) -> Response:
+    """Answer with the cases most similar to the mean of up to 10 images, each counting as much.
+
+    Predictions, similarities and evidence belong to the first image; each case has the part of each
+    image in its score. Each image is remembered as a query of its own, so that the question can be
+    repeated by ``GET /queries/{query_id}/similar`` with ``with_query``. If one of the images cannot
+    be used, none is answered.
+    """
+    record, retriever = record_of(request), services.retriever
+    others = await others_of(request, services, search)
+    beside: list[Answer] = []
+
+    @cache
+    def data() -> list[bytes]:
+        return [record.image(image.file.read()) for image in images]
+
+    def ask() -> Answer:
+        answer, beside[:] = retriever.ask_together(data(), search, others)
+        return answer
+
+    return await _answered(request, services, search, ask, services.batches, beside)
 
 
 @router.post(
@@ -194,10 +231,14 @@ async def similar(
 
     Nor are other images of its patient, unless ``same_patient`` includes them.
     """
-    retriever = services.retriever
-    same = search.same_patient
+    retriever, same = services.retriever, search.same_patient
+    others = await others_of(request, services, search)
     return await _answered(
-        request, services, search, lambda: retriever.similar(case_id, search, same_patient=same)
+        request,
+        services,
+        search,
+        lambda: retriever.similar(case_id, search, others, same_patient=same),
+        services.light,
     )
 
 
@@ -219,7 +260,14 @@ async def query_similar(
     """
     retriever = services.retriever
     answer = await remembered(request, services, query_id)
-    return await _answered(request, services, search, lambda: retriever.again(answer, search))
+    others = await others_of(request, services, search)
+    return await _answered(
+        request,
+        services,
+        search,
+        lambda: retriever.again(answer, search, others),
+        services.light,
+    )
 
 
 @router.post(
@@ -254,10 +302,19 @@ async def _answered(
     services: Services,
     search: QueryParameters,
     ask: Callable[[], Answer],
-    *,
-    brings_image: bool = False,
+    turns: Turns,
+    beside: Sequence[Answer] = (),
 ) -> Response:
-    """Search in a thread, remember the answer, and send it."""
+    """Search in a thread, remember the answer, and send it.
+
+    Args:
+        request: the request.
+        services: that answer it.
+        search: its parameters.
+        ask: answers it.
+        turns: where it waits for a thread.
+        beside: filled by ``ask``: answers to the other images that were sent, to be remembered.
+    """
     retriever = services.retriever
 
     def work() -> bytes:
@@ -276,6 +333,9 @@ async def _answered(
             watch.stage("render")
         remember(request, services, answer)
         record_of(request).answered(answer, watch.timings_ms)
+        for number, one in enumerate(beside, start=1):
+            remember(request, services, one)
+            record_of(request).answered(replace(one, neighbours=()), image=number)
         out = answer_out(
             answer,
             root=root_of(request),
@@ -285,7 +345,6 @@ async def _answered(
         )
         return out.model_dump_json().encode()
 
-    turns = services.images if brings_image else services.light
     return Response(await turns.run(work), media_type="application/json")
 
 
