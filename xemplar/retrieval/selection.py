@@ -33,7 +33,6 @@ POOL_FACTOR, MIN_POOL = 5, 50
 MAX_POOL = 4096
 """Most candidates considered; if too many of them are rejected, fewer than k cases are returned."""
 
-
 MORE_OF_PATIENT = 20
 """Cases of a patient that are named beside the one shown."""
 
@@ -108,9 +107,8 @@ class Scope:
             [catalog.case(case_id) for case_id in dict.fromkeys(ids)]
             for ids in (search.like, search.unlike, search.with_case)
         )
-        self._like, self._unlike = (
-            _named(generation, cases, "unmark it") for cases in (like, unlike)
-        )
+        self._like = _named(generation, like, "unmark it")
+        self._unlike = _named(generation, unlike, "unmark it")
         of_cases = _named(generation, among, "take it out of the question")
         self._others = np.stack([*others, *of_cases]) if others or among else of_cases
         named = {catalog.case(case_id).id for case_id in search.exclude}
