@@ -150,22 +150,22 @@ function renderCompare(place) {
   look?.open();
 }
 
-/** Send an image, and go to the address of its answer; `mended` if it was changed here. Resolves to true if it was answered. */
-function take(radiograph, mended = false) {
-  return sending(carried({ mended }), async (question, sends) => {
+/** Send an image, and go to the address of its answer; `mended` if it was changed here, `stays` if it replaces the first of the question on the screen. Resolves to true if it was answered. */
+function take(radiograph, mended = false, stays = false) {
+  return sending(carried(stays), async (question, sends) => {
     const conditions = new URLSearchParams([...asked(question), ...Object.entries(ALSO)]);
     const answer = await sendRadiograph(radiograph, conditions, sends);
     const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
     answers.set(keyOf(place), answer);
     go({ ...place, look: null });
-  }, (error) => remedyOf(error, radiograph));
+  }, (error) => remedyOf(error, radiograph, stays));
 }
 
-/** Conditions that stay for another image; a mended one stays in its question. */
-function carried({ mended = false } = {}) {
+/** Conditions that stay for another image, which `stays` in the question on the screen or begins its own. */
+function carried(stays = false) {
   const { question } = here();
   for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
-  return mended ? question : alone(question);
+  return stays ? question : alone(question);
 }
 
 /** Send images; where there are several, as the reader says that they belong together. */
@@ -239,11 +239,11 @@ async function mendShown(doubt) {
   try {
     const canvas = await drawn(await picture(answer.image_url, { side: FULL }));
     const steps = remedy(doubt);
-    if (steps) take(await changed(canvas, steps), true);
+    if (steps) take(await changed(canvas, steps), true, true);
     else if (doubt === "text") {
       const { boxes } = await get(`queries/${answer.query_id}/text`);
-      mend(canvas, async (image) => await take(image, true) && place.kind === "image" && await forget(answer.query_id), boxes);
-    } else mend(canvas, (image) => take(image, true));
+      mend(canvas, async (image) => await take(image, true, true) && place.kind === "image" && await forget(answer.query_id), boxes);
+    } else mend(canvas, (image) => take(image, true, true));
   } catch (error) {
     fail(error, () => mendShown(doubt));
   }
@@ -259,9 +259,9 @@ async function forget(id) {
 }
 
 /** Button that lets the reader change an image that was refused; null if that cannot help, or the browser cannot read it. */
-async function remedyOf(error, radiograph) {
+async function remedyOf(error, radiograph, stays) {
   const canvas = error.kind === "NotARadiograph" && await drawn(radiograph);
-  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true)) }, T.gate.change) : null;
+  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true, stays)) }, T.gate.change) : null;
 }
 
 /** Show progress: a share, undefined if unknown, null for none. */
