@@ -20,7 +20,14 @@ from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH
 from xemplar.model.explain import grad_cam
 from xemplar.retrieval.choice import Found
-from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
+from xemplar.retrieval.result import (
+    Answer,
+    Neighbour,
+    Pixels,
+    Prediction,
+    QuestionImage,
+    Stopwatch,
+)
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot
 from xemplar.retrieval.steering import Target
@@ -98,11 +105,13 @@ class Question:
         live: the snapshot.
         scope: the cases to search.
         explained: position of the finding to explain; None for the first of `Checkpoint.order`.
+        others: images beside the one that is asked with.
     """
 
     live: Snapshot
     scope: Scope
     explained: int | None
+    others: tuple[QuestionImage, ...] = ()
 
 
 def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
@@ -202,7 +211,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
 
     Raises:
         DatabaseUnreachable: the catalog does not answer.
-        InvalidArgument: region and marked cases leave no direction to search in.
+        InvalidArgument: images, region and marked cases leave no direction to search in.
         NotFound: the search names a region, and the image's pixels were forgotten.
     """
     live, scope = question.live, question.scope
@@ -237,6 +246,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         predictions=predictions(checkpoint, probabilities),
         population=checkpoint.card.population,
         explained=finding,
+        others=question.others,
         neighbours=neighbours,
         counter_examples=counter_examples,
         similarity_calibration=live.generation.manifest.calibration,

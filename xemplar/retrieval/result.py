@@ -180,6 +180,21 @@ class ExplainedQuery:
         return replace(self, pixels=replace(self.pixels, deep=None))
 
 
+@dataclass(frozen=True)
+class QuestionImage:
+    """Another image of a question of several: a query's or a case's.
+
+    Attributes:
+        query_id: id of the query; None for a case.
+        case_id: id of the case; None for a query.
+        warnings: problems with the image of a query, as messages.
+    """
+
+    query_id: str | None = None
+    case_id: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Answer(ExplainedQuery):
     """A query's answer, with the data for its pictures.
@@ -189,6 +204,7 @@ class Answer(ExplainedQuery):
         archived_as: id of the most similar case that shows the same image, even if excluded from
             the search; None if there is none.
         population: images that the probabilities were calibrated on; None if not known.
+        others: the question's other images; empty for one image.
         neighbours: most similar first; with diversity, in order of selection.
         counter_examples: most similar cases without the explained finding; empty if not requested.
         similarity_calibration: what the neighbours' chance was measured on; None if not measured.
@@ -203,6 +219,7 @@ class Answer(ExplainedQuery):
     generation: str
     archived_as: str | None
     population: Population | None
+    others: tuple[QuestionImage, ...]
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
     similarity_calibration: SimilarityCalibration | None

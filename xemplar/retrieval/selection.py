@@ -33,7 +33,6 @@ POOL_FACTOR, MIN_POOL = 5, 50
 MAX_POOL = 4096
 """Most candidates considered; if too many of them are rejected, fewer than k cases are returned."""
 
-
 MORE_OF_PATIENT = 20
 """Cases of a patient that are named beside the one shown."""
 
@@ -72,13 +71,18 @@ class Scope:
         search: the search parameters.
         generation: index that all neighbours come from, even if another becomes live meanwhile.
         matched: number of its cases that meet the filter, without the cases in ``exclude``,
-            ``exclude_patient_of``, ``like`` and ``unlike``. Other images of those
+            ``exclude_patient_of``, ``with_case``, ``like`` and ``unlike``. Other images of those
             patients count, so that the number does not reveal how many there are.
         words: ranking of the candidates by the search's text; None without one.
     """
 
     def __init__(
-        self, generation: LiveIndex, catalog: Catalog, images: StoredImages, search: Search
+        self,
+        generation: LiveIndex,
+        catalog: Catalog,
+        images: StoredImages,
+        search: Search,
+        others: Sequence[npt.NDArray[np.float32]] = (),
     ) -> None:
         """Resolves filters in memory, and exclusions in the catalog.
 
@@ -87,9 +91,11 @@ class Scope:
             catalog: describes its cases.
             images: compares the stored images of cases.
             search: the search parameters.
+            others: embeddings of the question's other images, (C,), before those of its cases.
 
         Raises:
-            NotFound: an excluded case does not exist, or a marked one is not in the index.
+            NotFound: an excluded case does not exist, or a marked one, or one of the question, is
+                not in the index.
             UnknownFinding: the filter names a finding of no vocabulary and no case.
         """
         self.search = search
@@ -97,13 +103,16 @@ class Scope:
         self._catalog = catalog
         self._images = images
         of_patients = [catalog.case(case_id) for case_id in search.exclude_patient_of]
-        like, unlike = (
+        like, unlike, among = (
             [catalog.case(case_id) for case_id in dict.fromkeys(ids)]
-            for ids in (search.like, search.unlike)
+            for ids in (search.like, search.unlike, search.with_case)
         )
-        self._like, self._unlike = (_marked(generation, cases) for cases in (like, unlike))
+        self._like = _named(generation, like, "unmark it")
+        self._unlike = _named(generation, unlike, "unmark it")
+        of_cases = _named(generation, among, "take it out of the question")
+        self._others = np.stack([*others, *of_cases]) if others or among else of_cases
         named = {catalog.case(case_id).id for case_id in search.exclude}
-        named.update(case.id for case in (*like, *unlike))
+        named.update(case.id for case in (*like, *unlike, *among))
         named.update(case.id for case in of_patients)
         patients = {case.patient for case in of_patients if case.patient}
         same = (number for patient in patients for number in catalog.patient_ids(patient))
@@ -122,7 +131,7 @@ class Scope:
 
     def target(self, features: Features, region: npt.NDArray[np.float64] | None) -> Target:
         """Computes the search vector of an image; see `target_of`."""
-        return target_of(features, region, self._like, self._unlike)
+        return target_of(features, region, self._like, self._unlike, self._others)
 
     def neighbours(self, target: Target) -> Selection:
         """Returns the k cases for a search vector, or fewer if fewer qualify."""
@@ -371,15 +380,15 @@ def _rows(ids: npt.NDArray[np.int64], some: Collection[int]) -> npt.NDArray[np.i
     return rows[np.searchsorted(ids, wanted, "right") > rows]
 
 
-def _marked(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
-    """Returns the embeddings of marked cases, float32 (n, C).
+def _named(generation: LiveIndex, cases: Sequence[Case], otherwise: str) -> npt.NDArray[np.float32]:
+    """Returns the embeddings of cases that a search names, float32 (n, C).
 
     Raises:
-        NotFound: one of them is not in the index.
+        NotFound: one of them is not in the index; the message ends in ``otherwise``.
     """
     missing = next((case for case in cases if case.id not in generation), None)
     if missing is not None:
-        raise NotFound(f"case {missing.case_id} is not in the live index generation; unmark it")
+        raise NotFound(f"case {missing.case_id} is not in the live index generation; {otherwise}")
     return _vectors(generation, cases)
 
 
