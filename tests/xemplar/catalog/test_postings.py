@@ -52,11 +52,12 @@ def asked(catalog: Catalog, terms: Sequence[str] = TERMS) -> list[list[int]]:
 
 @contextmanager
 def statements(catalog: Catalog) -> Iterator[list[str]]:
-    """The statements that a catalog sends in the context."""
+    """What a catalog selects in the context."""
     found: list[str] = []
 
     def remember(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        found.append(statement)
+        if statement.startswith("SELECT"):
+            found.append(statement)
 
     event.listen(catalog.engine, "before_cursor_execute", remember)
     yield found
