@@ -121,6 +121,9 @@ class CatalogReader:
 
     def cases(self, ids: Iterable[int]) -> Mapping[int, Case]:
         """Return cases by ascending ids, in one query if they are few; removed ones are missing."""
+        wanted = [*map(int, ids)]
+        if not wanted:
+            return {}
         # joined: as statements of their own, the two parts cost a search more than the cases do
         parts_of_a_case = joinedload(CaseRow.time), joinedload(CaseRow.outcomes)
         query = select(CaseRow).where(*self.access.conditions()).options(*parts_of_a_case)
@@ -128,7 +131,7 @@ class CatalogReader:
         with self._reading() as connection, Session(connection) as session:
             return {
                 row.id: case_of(row)
-                for some in parts(map(int, ids))
+                for some in parts(wanted)
                 for row in session.scalars(query.where(CaseRow.id.in_(some))).unique()
             }
 
