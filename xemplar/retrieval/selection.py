@@ -21,6 +21,7 @@ from xemplar.retrieval.duplicates import (
     MAX_COPIES,
     StoredImages,
     case_of_image,
+    copy_among,
     first_copy,
 )
 from xemplar.retrieval.prevalence import Prevalence, prevalence
@@ -45,11 +46,13 @@ class Selection:
         cases: the cases and their similarities.
         recall_at_10: of the search that found them, see `Hits`.
         nearest: what it chose from, the most similar first; empty if words took part.
+        by_image: the ranking by image alone, if words took part.
     """
 
     cases: Sequence[Found]
     recall_at_10: float = 1.0
     nearest: Sequence[Found] = ()
+    by_image: Hits | None = None
 
 
 class _Matching(NamedTuple):
@@ -229,6 +232,8 @@ class Scope:
             The most similar such case; None if none of the `MAX_COPIES` most similar cases is one.
         """
         everything = self.search.matches_all and not self._excluded and target.parts is None
+        if everything and neighbours.by_image is not None:
+            return copy_among(neighbours.by_image, inputs, self._catalog, self._images)
         nearest = neighbours.nearest[:MAX_COPIES]
         near = [one.case for one in nearest if one.similarity >= COPY_COSINE]
         if everything and (len(near) < len(nearest) or len(nearest) == MAX_COPIES):
@@ -273,7 +278,7 @@ class Scope:
             similarity = score if target.parts is None else target.similarity(vector)
             return Found(case, similarity, score, one)
 
-        return Selection(self._chosen(ranked, scored), hits.recall_at_10)
+        return Selection(self._chosen(ranked, scored), hits.recall_at_10, by_image=hits)
 
     def _chosen(
         self,
