@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, exists, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from xemplar.api.search import CaseFilter
 from xemplar.catalog.access import EVERYTHING, Access
