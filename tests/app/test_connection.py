@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from xemplar_app.connection import connections, counted_as
 
+from tests.agreement import PATIENCE
 from tests.app.reading import serving
 from xemplar.errors import ConfigurationError
 
@@ -44,7 +45,7 @@ def address() -> Iterator[str]:
 
 def connected(address: str, source: str = "127.0.0.1") -> socket.socket:
     host, port = urlsplit(address).netloc.split(":")
-    return socket.create_connection((host, int(port)), timeout=30, source_address=(source, 0))
+    return socket.create_connection((host, int(port)), timeout=PATIENCE, source_address=(source, 0))
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -88,7 +89,7 @@ def test_more_of_them_than_there_may_be_keep_nobody_out(begin: bytes) -> None:
         for one in silent:
             with suppress(ConnectionError):  # it is closed already
                 one.sendall(begin)
-        assert httpx2.get(url, timeout=30).text == "answered"
+        assert httpx2.get(url, timeout=PATIENCE).text == "answered"
         assert is_closed(silent[0])  # the one that waited longest
 
 

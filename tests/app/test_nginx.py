@@ -18,6 +18,7 @@ from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
+from tests.agreement import PATIENCE
 from tests.app.reading import serving
 from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
@@ -101,12 +102,12 @@ def running(folder: Path, servers: str, port: int) -> Iterator[None]:
         began = time.monotonic()
         while not listens(port):
             assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() - began < 60
+            assert time.monotonic() - began < PATIENCE
             time.sleep(0.02)
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def listens(port: int) -> bool:
@@ -172,7 +173,7 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
         answer = client.post("/query", files={"image": IMAGE})
         assert len(answer.raise_for_status().json()["neighbours"]) == 5
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
-        raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=60)
+        raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=PATIENCE)
         with closing(raw):
             raw.putrequest("POST", "/query")
             raw.putheader("Content-Length", str(66 * 2**20))

@@ -59,14 +59,14 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
 
     def stuck(inputs: Any) -> Features:
         entered.set()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return encode(inputs)
 
     monkeypatch.setattr(retriever.encoder, "encode", stuck)
     with ThreadPoolExecutor(2) as threads:
         try:
             answer = threads.submit(ask, client, IMAGE)
-            assert entered.wait(60)
+            assert entered.wait(PATIENCE)
             for path in ("/healthz", "/readyz"):
                 assert threads.submit(client.get, path).result(60).status_code == 200
             assert not answer.done()
@@ -82,7 +82,7 @@ def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
 
     def stuck(inputs: Any) -> Features:
         entered.release()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return encode(inputs)
 
     app = create_app(settings.model_copy(update={"images_at_once": 2}), retriever)

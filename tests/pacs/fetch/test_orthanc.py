@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.agreement import PATIENCE
 from tests.pacs.fetch.conftest import archived
 from tests.pacs.fetch.test_fetching import rows
 from tests.system.common import Process, count_cases
@@ -34,7 +35,7 @@ def archive(tmp_path: Path) -> Iterator[Orthanc]:
 
 def wait_until(so: Callable[[], bool], process: Process) -> None:
     """Wait for a condition while a process runs."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE
     while not so():
         assert process.lives, process.said
         assert time.monotonic() < until, process.said
