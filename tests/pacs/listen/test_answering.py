@@ -58,10 +58,10 @@ def test_only_the_results_that_are_wanted_are_sent(
 def test_every_image_of_a_study_is_answered_once(
     folder: Path, retriever: Retriever, archive: Archive, outbox: Outbox
 ) -> None:
-    study = [film(drawn_image(n, 96, 80), SOPInstanceUID=f"2.25.{n}") for n in range(100, 112)]
+    study = [film(drawn_image(n, 96, 80), SOPInstanceUID=f"2.25.{n}") for n in range(100, 105)]
     with started(folder, retriever, archive=archive.url, send="report") as node:
-        assert send(node.server.port, *study, *study[:3]) == [0] * 15
-        reports = archive.wait_for(12)
+        assert send(node.server.port, *study, *study[:2]) == [0] * 7
+        reports = archive.wait_for(5)
         wait_until(lambda: not outbox.all())
     assert {len(copies) for copies in archive.stored.values()} == {1}
     told = {
@@ -71,7 +71,7 @@ def test_every_image_of_a_study_is_answered_once(
         .ReferencedSOPInstanceUID
         for one in reports
     }
-    assert told == {f"2.25.{n}" for n in range(100, 112)}
+    assert told == {f"2.25.{n}" for n in range(100, 105)}
 
 
 def test_a_repetition_is_answered_once(
