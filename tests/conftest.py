@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.agreement import PATIENCE
 from tests.images import TINY, seeded_weights
 from tests.networks import compiled_once
 from tests.stores import SmallStore, catalog_in, small_store
@@ -113,10 +114,15 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL server, where one can be started."""
+    """A real PostgreSQL server, where one can be started.
+
+    Where the machine is busy it is slow to answer, and not gone.
+    """
     try:
         server = Postgres()
     except NoPostgres as reason:
         pytest.skip(str(reason))
-    with server:
+    with server, pytest.MonkeyPatch.context() as patch:
+        for limit in ("ANSWER_SECONDS", "CONNECT_SECONDS"):
+            patch.setattr(f"xemplar.catalog.postgres.{limit}", int(PATIENCE))
         yield server

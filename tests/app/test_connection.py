@@ -74,7 +74,7 @@ def test_so_does_that_of_a_further_request(address: str, begin: bytes) -> None:
 
 
 def test_requests_that_come_in_time_share_a_connection(address: str) -> None:
-    with httpx2.Client(base_url=address) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         ports = {
             client.get("/").extensions["network_stream"].get_extra_info("client_addr")
             for _ in range(3)
@@ -96,7 +96,7 @@ def test_more_of_them_than_there_may_be_keep_nobody_out(begin: bytes) -> None:
 def test_one_whose_body_still_comes_is_not_closed_for_another() -> None:
     with limited(600.0, MOST) as url, connected(url) as sending, ExitStack() as stack:
         sending.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n1")
-        assert httpx2.get(url).text == "answered"  # by now its head was read
+        assert httpx2.get(url, timeout=PATIENCE).text == "answered"  # by now its head was read
         silent = [stack.enter_context(connected(url)) for _ in range(3 * MOST)]
         assert is_closed(silent[0])
         sending.sendall(b"2")

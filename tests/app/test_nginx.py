@@ -76,7 +76,10 @@ def proxied(
     app = create_app(settings, open_retriever(settings))
     with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
         block = location(request.param).replace("http://127.0.0.1:8000", url)
-        with nginx(tmp_path, block) as address, httpx2.Client(base_url=address) as client:
+        with (
+            nginx(tmp_path, block) as address,
+            httpx2.Client(base_url=address, timeout=PATIENCE) as client,
+        ):
             yield client
 
 
@@ -164,9 +167,11 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
     with (
         serving(config) as url,
         running(tmp_path, documented(url, certificate, key, tls, plain), tls),
-        httpx2.Client(base_url=f"https://127.0.0.1:{tls}", verify=trusted) as client,
+        httpx2.Client(
+            base_url=f"https://127.0.0.1:{tls}", verify=trusted, timeout=PATIENCE
+        ) as client,
     ):
-        moved = httpx2.get(f"http://127.0.0.1:{plain}/query?k=3")
+        moved = httpx2.get(f"http://127.0.0.1:{plain}/query?k=3", timeout=PATIENCE)
         assert moved.status_code == 301
         assert moved.headers["location"] == "https://xray.hospital.example/query?k=3"
         assert client.get("/metrics").status_code == 404

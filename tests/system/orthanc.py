@@ -85,16 +85,20 @@ class Orthanc:
 
     def rest(self, path: str) -> Any:
         """What its own HTTP interface says at an address, parsed."""
-        return httpx2.get(f"{self.url}{path}").raise_for_status().json()
+        return httpx2.get(f"{self.url}{path}", timeout=PATIENCE).raise_for_status().json()
 
     def file(self, instance: str) -> bytes:
         """The file of an instance, by Orthanc's id of it."""
-        return httpx2.get(f"{self.url}/instances/{instance}/file").raise_for_status().content
+        return (
+            httpx2.get(f"{self.url}/instances/{instance}/file", timeout=PATIENCE)
+            .raise_for_status()
+            .content
+        )
 
     def empty(self) -> None:
         """Delete everything in it."""
         for patient in self.rest("/patients"):
-            httpx2.delete(f"{self.url}/patients/{patient}").raise_for_status()
+            httpx2.delete(f"{self.url}/patients/{patient}", timeout=PATIENCE).raise_for_status()
 
     def _answers(self) -> bool:
         try:

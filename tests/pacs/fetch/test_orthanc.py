@@ -55,7 +55,7 @@ def test_an_archive_is_fetched_by_a_command(
     """With the numbers of cases at which the command is killed."""
     films = [archived(number) for number in range(count)]
     for film in films:
-        httpx2.post(f"{archive.url}/instances", content=film).raise_for_status()
+        httpx2.post(f"{archive.url}/instances", content=film, timeout=PATIENCE).raise_for_status()
     store = Store(tmp_path / "store")
     line = ["dicom", "fetch", f"{archive.url}/dicom-web", "--store", store.root]
     line += ["--checkpoint", tiny_checkpoint, "--precision", "float32", "--threads", "1"]

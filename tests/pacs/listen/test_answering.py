@@ -12,7 +12,7 @@ from xemplar_pacs.metrics import NodeMetrics
 from xemplar_pacs.outbox.backoff import Backoff
 from xemplar_pacs.outbox.outbox import Outbox, image_digest
 
-from tests.agreement import wait_until
+from tests.agreement import PATIENCE, wait_until
 from tests.images import drawn_image
 from tests.pacs.films import IDENTITY, STUDY, cr_film, film
 from tests.pacs.listen.conftest import settings_of, started
@@ -393,10 +393,10 @@ def test_metrics_are_served_and_name_nobody(
         wait_until(
             lambda: (
                 'delivered_total{kind="structured report"} 1.0'
-                in httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+                in httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
             )
         )
-        text = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+        text = httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
     assert 'xemplar_pacs_received_total{status="0000"} 1.0' in text
     assert 'xemplar_pacs_items{kind="image",state="held"} 0.0' in text
     assert "Planted" not in text
