@@ -59,11 +59,10 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) pip --editable .
 	@touch $@
 
-# the base first, and not again: what runs already with the base is left as it is
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.base
-	@echo "installing everything for development (torch: some GB) ..."
-	$(PIP) --group dev
-	@touch $@
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing xemplar with everything for development (torch: some GB) ..."
+	$(PIP) --editable . --group dev
+	@touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base
 	$(RUN) -m xemplar demo $(if $(ONCE),--once)
