@@ -19,6 +19,7 @@ from xemplar.cli.terminal import (
     name_next,
     new_path,
 )
+from xemplar.errors import InputError, InvalidArgument
 
 if TYPE_CHECKING:
     from socket import socket
@@ -99,6 +100,14 @@ def query(
             dir_okay=False,
         ),
     ] = None,
+    with_image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another image of the same question, which counts as much; repeatable.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(help="New folder to write overlays and evidence into.", callback=new_path),
@@ -118,6 +127,8 @@ def query(
 
         xemplar query today.dcm --prior first.dcm --prior second.dcm
 
+        xemplar query first.png --with-image second.png --with-image third.png
+
         xemplar query image.png --sex F --age-min 40 --none-of Pneumothorax --counter-examples 3
 
         xemplar query --text "left effusion with cardiomegaly"
@@ -132,7 +143,9 @@ def query(
     search = Search(**options)
     if image is None:
         search.check_without_image()
-        _refuse_options_of_image(prior, pictures)
+        _refuse_options_of_image({"prior": prior, "with-image": with_image, "pictures": pictures})
+    elif prior and with_image:
+        raise InvalidArgument("--prior and --with-image cannot be combined; leave one of them out")
     settings = _settings(store, checkpoint, database, index_url, concurrent_queries=1)
     retriever = open_retriever(settings)
     try:
@@ -141,7 +154,7 @@ def query(
         if image is None:
             out = words_answer_out(retriever.ask_words(search)).model_dump()
         else:
-            out = _similar_to(retriever, image, prior or [], search, pictures)
+            out = _similar_to(retriever, image, prior or [], with_image or [], search, pictures)
     finally:
         retriever.close()
     if as_json:
@@ -157,34 +170,36 @@ def query(
         name_next("serve", "--store", str(store))
 
 
-def _refuse_options_of_image(prior: list[Path] | None, pictures: Path | None) -> None:
+def _refuse_options_of_image(options: dict[str, Any]) -> None:
     """Refuses options that need an image.
 
     Raises:
         InvalidArgument: one of them was given.
     """
-    from xemplar.errors import InvalidArgument
-
-    if prior or pictures:
-        raise InvalidArgument(
-            f"{'--prior' if prior else '--pictures'} needs an image; name its file as well"
-        )
+    given = next((name for name, value in options.items() if value), None)
+    if given is not None:
+        raise InvalidArgument(f"--{given} needs an image; name its file as well")
 
 
 def _similar_to(
     retriever: "Retriever",
     image: Path,
     priors: list[Path],
+    beside: list[Path],
     search: Search,
     pictures: Path | None,
 ) -> dict[str, Any]:
-    """Answers for an image, as JSON, and writes pictures of the answer into a folder, if named."""
+    """Answers for an image and those beside it, as JSON; writes pictures into a named folder."""
     from xemplar.retrieval.result import Answer
 
     from .wire import answer_out, series_out
 
-    files = [file.read_bytes() for file in (*priors, image)]
-    *earlier, answer = retriever.ask_all(files, search)
+    earlier: list[Answer | InputError] = []
+    answer: Answer | InputError
+    if beside:
+        answer, _ = retriever.ask_together([file.read_bytes() for file in (image, *beside)], search)
+    else:
+        *earlier, answer = retriever.ask_all([f.read_bytes() for f in (*priors, image)], search)
     if not isinstance(answer, Answer):
         raise answer
     if pictures is not None:

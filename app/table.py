@@ -18,6 +18,11 @@ def answer_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
         yield from _by_words(answer)
         return
     yield _predictions(answer)
+    if answer.get("images"):
+        yield _notes(
+            "The question",
+            [f"Ranked by {len(answer['images'])} images; all else is of the first."],
+        )
     if answer["warnings"]:
         yield _notes("Warnings", answer["warnings"])
     if answer["archived_as"]:
@@ -127,13 +132,20 @@ def _outcomes(outcomes: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{one['diagnosis']} ({one['proof']})" for one in outcomes)
 
 
+def _score(steering: Mapping[str, Any]) -> str:
+    """Write a score, with the part of each image of a question of several."""
+    parts = " ".join(f"{part:+.2f}" for part in steering.get("images", ()))
+    return f"{steering['score']:.4f}" + (f" ({parts})" if parts else "")
+
+
 def _cases(
     title: str, cases: Sequence[Mapping[str, Any]], measured_on: Mapping[str, Any] | None
 ) -> Table:
     # no padding: on a terminal of 80 columns a finding's name must not be cut
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     table.add_column("", justify="right")
-    for column in ("case", "similarity"):
+    steered = any("steering" in near for near in cases)
+    for column in ("case", *(["score"] if steered else []), "similarity"):
         table.add_column(column, no_wrap=True)
     if measured_on is not None:
         table.add_column("chance", justify="right", no_wrap=True)
@@ -150,6 +162,7 @@ def _cases(
         table.add_row(
             str(near["rank"]),
             near["case_id"],
+            *([_score(near["steering"])] if steered else []),
             f"{near['similarity']:.4f}",
             *([f"{near['chance']:.0%}"] if measured_on is not None else []),
             plain(", ".join(near["findings"]).replace("_", " ")) or "unknown",

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from xemplar.api.search import MAX_IMAGES
 from xemplar.errors import InvalidArgument
 
 from .content_type import has_body
@@ -59,17 +60,25 @@ IMAGE_OR_NONE = REQUEST_BODY | {
 }
 """OpenAPI's description of a body with one image, or none."""
 
-BATCH_BODY = _body(
-    {
-        "type": "array",
-        "items": _IMAGE,
-        "minItems": 1,
-        "maxItems": MAX_BATCH,
-        "description": "The images, each in a field of this name. Together they may be as large "
-        "as one image may be (XEMPLAR_MAX_UPLOAD_BYTES).",
-    }
-)
+
+def _images_body(most: int) -> dict[str, Any]:
+    return _body(
+        {
+            "type": "array",
+            "items": _IMAGE,
+            "minItems": 1,
+            "maxItems": most,
+            "description": "The images, each in a field of this name. Together they may be as "
+            "large as one image may be (XEMPLAR_MAX_UPLOAD_BYTES).",
+        }
+    )
+
+
+BATCH_BODY = _images_body(MAX_BATCH)
 """OpenAPI's description of a body with several images."""
+
+QUESTION_BODY = _images_body(MAX_IMAGES)
+"""OpenAPI's description of a body with the images of one question."""
 
 
 class _Form(MultiPartParser):

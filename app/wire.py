@@ -27,6 +27,7 @@ from xemplar.api import (
     PrevalenceOut,
     PriorOut,
     Problem,
+    QuestionImageOut,
     RanksOut,
     ReportOut,
     ScalesOut,
@@ -52,7 +53,7 @@ from xemplar.model.explain import STRONG_MATCH, STRONG_SHARE
 from xemplar.reports.terms import Place
 from xemplar.retrieval.prevalence import Prevalence
 from xemplar.retrieval.render import Map
-from xemplar.retrieval.result import Answer, Neighbour, WordsAnswer
+from xemplar.retrieval.result import Answer, Neighbour, QuestionImage, WordsAnswer
 from xemplar.retrieval.timeline import Timeline
 from xemplar.retrieval.words import Fused, WordRanking
 from xemplar.views import parse_view, unknown_view_message
@@ -95,6 +96,7 @@ def answer_out(
         overlay_url=f"{query}/overlay?finding={quote(answer.explained)}",
         overlay=_data_uri(pictures.get("query")),
         maps=maps,
+        images=_images(answer, root),
         neighbours=[_neighbour(answer, near, root, pictures) for near in answer.neighbours],
         counter_examples=[
             _neighbour(answer, near, root, pictures) for near in answer.counter_examples
@@ -134,6 +136,24 @@ def series_out(latest: Answer, priors: Sequence[Answer | InputError], root: str 
             )
         )
     return SeriesOut(**dict(answer_out(latest, root=root)), priors=earlier)
+
+
+def _images(answer: Answer, root: str) -> list[QuestionImageOut]:
+    """Lists the images of a question of several, that which was asked with first."""
+    if not answer.others:
+        return []
+    asked = QuestionImage(query_id=answer.query_id, warnings=answer.warnings)
+    return [
+        QuestionImageOut(
+            query_id=one.query_id,
+            case_id=one.case_id,
+            image_url=f"{root}/queries/{one.query_id}/image"
+            if one.case_id is None
+            else f"{root}/cases/{one.case_id}/image",
+            warnings=list(one.warnings),
+        )
+        for one in (asked, *answer.others)
+    ]
 
 
 def _values(deep: DeepValues | None, url: str) -> ValuesOut | None:

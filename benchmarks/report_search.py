@@ -1,21 +1,24 @@
 """Processor time of a whole query, with reports and without, by SQLite and by PostgreSQL.
 
 A store of drawn cases without pictures (`benchmarks.scale_cases`) answers new images, from their
-bytes to the answer's JSON: first without any report, then with one beside each case, one of 2,000
-distinct ones. Figures are medians of the processor's time of this process and of the database's
-together, so that other work on the machine hardly matters; and of the time on the clock. Cases
-found by words are compared with brute force, which reads the terms of all reports.
+bytes to the answer's JSON, by two catalogs of the same cases: one without any report, and one with
+a report beside each case, one of 2,000 distinct ones. All kinds of query take turns, so that other
+work on the machine meets them alike. Figures are medians over the rounds of the processor's time of
+this process and of the database's together; and of the time on the clock. Cases found by words are
+compared with brute force, which reads the terms of all reports.
 
     python -m benchmarks.report_search --cases 100000
 """
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +29,7 @@ limit_threads(os.environ)  # as the command does
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
-from sqlalchemy import insert, select  # noqa: E402
+from sqlalchemy import insert, select, text  # noqa: E402
 from xemplar_app.wire import answer_out, words_answer_out  # noqa: E402
 
 from benchmarks.scale_cases import PREVALENCE, fill  # noqa: E402
@@ -34,7 +37,7 @@ from tests.images import encoded  # noqa: E402
 from tests.system.postgres import Postgres  # noqa: E402
 from xemplar.api.search import Search  # noqa: E402
 from xemplar.archive.store import Store  # noqa: E402
-from xemplar.catalog import Catalog, open_catalog  # noqa: E402
+from xemplar.catalog import CaseReports, Catalog, open_catalog  # noqa: E402
 from xemplar.catalog.schema import reading, writing  # noqa: E402
 from xemplar.catalog.tables import ReportRow  # noqa: E402
 from xemplar.data.findings import NIH14  # noqa: E402
@@ -101,55 +104,94 @@ def processor_seconds(folder: Path | None) -> float:
     return seconds
 
 
-def cost(work: Callable[[bytes], object], images: list[bytes], server: Path | None) -> Cost:
-    """Measure some work on each of the images, in turn.
+def costs(
+    works: Mapping[str, Callable[[bytes], object]],
+    images: list[bytes],
+    rounds: int,
+    server: Path | None,
+) -> Mapping[str, Cost]:
+    """Measure some kinds of work in turn, each on all images in each round.
 
-    A database's processor time is told in hundredths of a second, so it is the mean over all.
+    A database's processor time is told in hundredths of a second, so it is the mean over a round.
     """
-    work(images[0])
-    wall, own, before = [], [], processor_seconds(server) - time.process_time()
-    for image in images:
-        began, used = time.perf_counter(), time.process_time()
-        work(image)
-        wall.append((time.perf_counter() - began) * 1000)
-        own.append((time.process_time() - used) * 1000)
-    database = (processor_seconds(server) - time.process_time() - before) * 1000 / len(images)
-    return Cost(median(own) + database, median(wall))
+    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in works}
+    for work in works.values():  # terms asked before are in memory from here on
+        work(images[0])
+    for _ in range(rounds):
+        for name, work in works.items():
+            used = processor_seconds(server)
+            for image in images:
+                began = time.perf_counter()
+                work(image)
+                found[name][1].append((time.perf_counter() - began) * 1000)
+            found[name][0].append((processor_seconds(server) - used) * 1000 / len(images))
+    return {name: Cost(median(used), median(wall)) for name, (used, wall) in found.items()}
 
 
 def measure(
-    url: str, root: Path, cases: int, rounds: int, server: Path | None
+    url: str, copy: Callable[[], str], root: Path, cases: int, rounds: int, server: Path | None
 ) -> Mapping[str, Cost]:
-    """Fill a catalog, build its index, and measure queries before it has reports, and with them."""
+    """Fill a catalog, build its index, copy it, add reports to the copy, and measure queries.
+
+    Args:
+        url: of an empty database.
+        copy: copies it, and returns the copy's URL.
+        root: of the store.
+        cases: number of cases.
+        rounds: over all images.
+        server: folder that the database's processes work in; None if there are none.
+    """
     checkpoint = load(default_checkpoint())
     store = Store(root)
     fill(url, cases, statistics=True, checkpoint=checkpoint)
     with open_catalog(url) as catalog:
         publish(store, build(store, checkpoint, lambda: catalog.vectors(checkpoint.digest)).name)
-    images = [encoded(phantom(n, size=SIDE).pixels) for n in range(IMAGES)] * rounds
-    with closing(Retriever.open(default_checkpoint(), store, url)) as retriever:
-
-        def query(**search: str) -> Callable[[bytes], object]:
-            return lambda data: answer_out(retriever.ask(data, Search(**search))).model_dump_json()
-
-        def by_words(text: str) -> Callable[[bytes], object]:
-            asked = Search(text=text)
-            return lambda _: words_answer_out(retriever.ask_words(asked)).model_dump_json()
-
-        found = {"query, no reports": cost(query(), images, server)}
-        add_reports(retriever.catalog, cases)
-        found["query"] = cost(query(), images, server)
-        for text in TEXTS:
-            terms = wanted(text).terms
-            said = retriever.catalog.reports.saying(terms).tolist()
-            assert said == brute_force(retriever.catalog, terms), text
-            found[f"query, says={text} ({len(said):,})"] = cost(query(says=text), images, server)
-            found[f"query, text={text}"] = cost(query(text=text), images, server)
-            found[f"words alone, text={text}"] = cost(by_words(text), images, server)
+        catalog.truncate_log()  # a copy of an SQLite file has then all
+    reported = copy()
+    with open_catalog(reported) as catalog:
+        add_reports(catalog, cases)
+        if server is not None:  # else the server would do it meanwhile
+            with catalog.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as one:
+                one.execute(text("VACUUM (ANALYZE) case_reports"))
+    images = [encoded(phantom(n, size=SIDE).pixels) for n in range(IMAGES)]
+    with (
+        closing(Retriever.open(default_checkpoint(), store, url)) as bare,
+        closing(Retriever.open(default_checkpoint(), store, reported)) as retriever,
+    ):
+        works = queries(bare, retriever)
+        found = dict(costs(works, images, rounds, server))
         ids = iter(range(1, cases))
-        removal = cost(lambda _: retriever.catalog.remove([f"{next(ids):016x}"]), images, server)
-        found["remove one case with its report"] = removal
+
+        def remove(_: bytes) -> int:
+            return retriever.catalog.remove([f"{next(ids):016x}"])
+
+        found |= costs({"remove one case with its report": remove}, images, rounds, server)
     return found
+
+
+def queries(bare: Retriever, retriever: Retriever) -> Mapping[str, Callable[[bytes], object]]:
+    """List the kinds of query, after a comparison of what they find with brute force."""
+
+    def query(of: Retriever = retriever, **search: str) -> Callable[[bytes], object]:
+        return lambda data: answer_out(of.ask(data, Search(**search))).model_dump_json()
+
+    def by_words(text: str) -> Callable[[bytes], object]:
+        asked = Search(text=text)
+        return lambda _: words_answer_out(retriever.ask_words(asked)).model_dump_json()
+
+    def anew(terms: tuple[str, ...]) -> Callable[[bytes], object]:
+        return lambda _: CaseReports(retriever.catalog.engine).saying_each(terms)
+
+    works = {"query, no reports": query(bare), "query": query()}
+    for words in TEXTS:
+        terms = wanted(words).terms
+        said = retriever.catalog.reports.saying(terms).tolist()
+        assert said == brute_force(retriever.catalog, terms), words
+        works[f"query, says={words} ({len(said):,})"] = query(says=words)
+        works[f"query, text={words}"] = query(text=words)
+        works[f"words alone, text={words}"] = by_words(words)
+        works[f"more if asked for the first time: {words}"] = anew(terms)
+    return works
 
 
 def main() -> None:
@@ -160,14 +202,22 @@ def main() -> None:
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database")
     options = parser.parse_args()
     sizes = options.cases, options.rounds
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         if options.only != "postgresql":
-            url = f"sqlite:///{Path(folder) / 'catalog.sqlite'}"
-            show("SQLite", measure(url, Path(folder) / "sqlite", *sizes, None))
+            bare, copied = folder / "bare.sqlite", folder / "reported.sqlite"
+
+            def copy_file() -> str:
+                shutil.copyfile(bare, copied)
+                return f"sqlite:///{copied}"
+
+            found = measure(f"sqlite:///{bare}", copy_file, folder / "sqlite", *sizes, None)
+            show("SQLite", found)
         if options.only != "sqlite":
             with Postgres() as server:
-                url, root = server.create("reports"), Path(folder) / "postgresql"
-                show("PostgreSQL", measure(url, root, *sizes, server.folder))
+                url, root = server.create("bare"), folder / "postgresql"
+                copy = partial(server.create, "reported", "bare")
+                show("PostgreSQL", measure(url, copy, root, *sizes, server.folder))
 
 
 def show(database: str, found: Mapping[str, Cost]) -> None:

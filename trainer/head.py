@@ -3,9 +3,8 @@
 The convolutions stay as they are, so each augmented copy of an image passes through them once, and
 what is left is a logistic regression. It starts from the network's own classifier and is drawn back
 to it (L2-SP: Li, Grandvalet & Davoine, ICML 2018): what some thousand images say of 1,664 channels
-must not undo what the training learnt; and it goes only part of the way (WiSE-FT: Wortsman et al.,
-CVPR 2022). Boxes have a part in it, as the classifier's weights are those of Grad-CAM, too: without
-them the maps spread.
+must not undo what the training learnt. Boxes have a part in it, as the classifier's weights are
+those of Grad-CAM, too: without them the maps spread.
 """
 
 from dataclasses import dataclass
@@ -31,10 +30,6 @@ LEAST_DEVIATION = 1e-3
 
 MOST_MAPS = 6000
 """Most images whose maps are kept for the outside-box loss: 2 GB of DenseNet-169's."""
-
-
-INTERPOLATION = 0.4
-"""Share of the way from the weights before to those fitted."""
 
 MASS_SHARE = 0.1
 """Weight of the outside-mass loss, in parts of the outside-box loss's."""
@@ -133,8 +128,7 @@ def fit_classifier(
 
     Minimises, summed over the findings, the weighted mean of the binary cross-entropy; plus
     ``penalty`` times the squared change of the weights, in units of the channels' standard
-    deviations; plus ``box_weight`` times the outside-box and outside-mass losses. Then goes
-    `INTERPOLATION` of the way there.
+    deviations; plus ``box_weight`` times the outside-box and outside-mass losses.
 
     Args:
         classifier: (F, C), on the CPU; a finding without a label keeps its row.
@@ -171,7 +165,7 @@ def fit_classifier(
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        moved, offset = INTERPOLATION * change / deviation, INTERPOLATION * offset
+        moved = change / deviation
         classifier.weight.add_(moved)
         classifier.bias.add_(offset - moved @ mean)
 

@@ -39,9 +39,9 @@ RECIPES: Mapping[str, TrainingSettings] = {
     # no GPU: the classifier and projection of a trained checkpoint (--initial), on more images and
     # soft labels (--soft-labels) than it was trained with
     "head": TrainingSettings(
-        head_penalty=0.001,
+        head_penalty=0.1,
         contradicted_weight=0.5,
-        box_weight=1.0,
+        box_weight=0.1,
         projection=256,
         epochs=3,
         augmentation=Augmentation(crop=0.75),

@@ -245,7 +245,7 @@ class TrainingSettings:
         Field(
             ge=0,
             description="Fit the classifier alone, on frozen features of as many augmented epochs: "
-            "weight of its squared change, such as 0.001; 0: train the whole network.",
+            "weight of its squared change, such as 0.1; 0: train the whole network.",
         ),
         GUIDANCE,
     ] = 0.0

@@ -15,7 +15,7 @@ export const ASKED = [
   "finding", "k", "diversity", "counter_examples", "min_similarity", "near_duplicates",
   "one_per_patient", "exact", "same_patient", "any_of", "all_of", "none_of", "sex", "age_min", "age_max",
   "view", "source", "indexed_since", "indexed_until", "exclude", "exclude_patient_of",
-  "like", "unlike", "region", "text", "says",
+  "like", "unlike", "region", "with_case", "with_query", "text", "says",
 ];
 
 const FORM = /^#\/(?:(case|image|collection|readers)\/([0-9a-f]{16})(\/rate)?|(admin|work|words))?(?:\?(.*))?$/;

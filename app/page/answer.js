@@ -4,6 +4,7 @@ import { ask, go, hashOf } from "./address.js";
 import { h } from "./dom.js";
 import { Radiograph } from "./radiograph.js";
 import { outcomes, prevalence, timeline } from "./story.js";
+import { isOfSeveral, joinButton, joinByDrag, joinFiles, strip } from "./together.js";
 import { marked, marks, regionChoice, steered } from "./steering.js";
 import { chips, filtersForm } from "./filters.js";
 import { report } from "./report.js";
@@ -70,7 +71,6 @@ function card(near, answer, place, open, keep) {
   const same = answer.archived_as === near.case_id ? h("p", { class: "same" }, T.answer.same) : null;
   const thumbnail = h("button", {
     class: "thumbnail", "aria-label": T.answer.compare(near.rank), "data-focus": `thumbnail-${near.case_id}`,
-    onclick: () => open(near),
   }, radiograph.element, h("span", { class: "rank number", "aria-hidden": "true" }, near.rank));
   const more = h("button", {
     class: "quiet", "data-focus": `more-${near.case_id}`, "aria-label": T.answer.moreLikeCase(near.rank),
@@ -81,8 +81,9 @@ function card(near, answer, place, open, keep) {
     onclick: () => keep.collect("cases", near.case_id, new URLSearchParams()),
   }, T.work.collectShort);
   const element = h("li", { class: "card" }, thumbnail, note, same, score(near, answer), steered(near), outcomes(near), findings(near), reading(near, answer),
-    report(near), h("div", { class: "on-card" }, marks(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more),
+    report(near), h("div", { class: "on-card" }, marks(near, place), joinButton(near, place), collect), h("div", { class: "below" }, h("span", { class: "faint" }, about(near)), more),
     near.more_of_patient.length ? timeline(near.case_id, T.answer.more(near.more_of_patient.length)) : null);
+  joinByDrag(near, place, element, thumbnail, () => open(near));
   return { near, radiograph, note, element };
 }
 
@@ -109,7 +110,7 @@ function finding(prediction, explained) {
 
 /** One answer on the screen. */
 export class AnswerView {
-  /** `keep` has the actions save, print, share, collect and mend. @param {Answer} answer */
+  /** `keep` has the actions save, print, share, collect, mend and join. @param {Answer} answer */
   constructor(answer, place, keep) {
     this.answer = answer;
     this.at = new Date();
@@ -159,10 +160,10 @@ export class AnswerView {
     const heading = kind === "case" ? T.answer.case(id) : T.answer.sent;
     const milliseconds = Object.values(answer.timings_ms).reduce((sum, ms) => sum + ms, 0);
     return h("section", { class: "query", "aria-label": T.answer.query },
-      h("h1", {}, heading),
+      h("h1", {}, heading), strip(answer, place),
       h("div", {}, this.#warnings(), this.query.element, this.caption,
         regionChoice(this.query, place),
-        h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change),
+        h("button", { class: "quiet", "data-focus": "mend", onclick: () => this.keep.mend(null) }, T.gate.change), joinFiles(this.keep.join),
         mended ? h("p", { class: "archived" }, T.gate.mended) : null, archived(answer, kind),
         kind === "case" ? timeline(id, T.story.films) : null),
       h("div", {},
@@ -200,11 +201,11 @@ export class AnswerView {
     return h("section", { class: "cases", "aria-label": T.main },
       h("div", { class: "bar-top" },
         h("h2", {}, contrast ? T.answer.withFinding(T.finding(answer.explained_finding)) : T.answer.neighbours, " ", h("small", {}, T.answer.matched(answer.matched))),
-        this.neighbours.length ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
+        this.neighbours.length && !isOfSeveral(place.question) ? h("a", { class: "button", href: hashOf({ ...place, rate: true, show: null, look: null }) }, T.rate.open) : null,
         h("button", { "data-focus": "save", onclick: this.keep.save }, T.record.save),
         h("button", { "data-focus": "print", onclick: this.keep.print }, T.record.print),
         h("button", { "data-focus": "collect", onclick: () => this.keep.collect() }, T.work.collect),
-        place.kind === "image" ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
+        place.kind === "image" || place.question.has("with_query") ? h("button", { "data-focus": "share", title: T.answer.shareText, onclick: this.keep.share }, T.answer.share) : null,
         this.#contrast(place), this.tools),
       answer.chance_measured_on ? h("p", { class: "faint" }, T.record.legendChance, " ", T.answer.measuredOn(answer.chance_measured_on)) : null,
       filtersForm(place), chips(place), marked(place),

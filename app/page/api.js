@@ -136,6 +136,9 @@ export const sendRadiograph = (radiograph, parameters, sending) => sendImages("q
 /** POST images of one patient, the earliest first. @param {Sending} sending */
 export const sendSeries = (radiographs, parameters, sending) => sendImages("query/series", radiographs, parameters, sending);
 
+/** POST images that are one question. @param {Sending} sending */
+export const sendTogether = (radiographs, parameters, sending) => sendImages("query/together", radiographs, parameters, sending);
+
 /** POST images as a form; fetch would not report the progress. */
 function sendImages(path, radiographs, parameters, /** @type {Sending} */ { progress, waiting, signal }) {
   const send = () => new Promise((resolve, reject) => {

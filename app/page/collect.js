@@ -23,7 +23,7 @@ export function nameField(text = "") {
  * Let the reader choose a collection, and put a case or query into it; resolves to a text that says so, null if the reader declines.
  * @param {"cases" | "queries"} kind
  * @param {string} id
- * @param {URLSearchParams} question under which it is looked at
+ * @param {URLSearchParams} question under which it is looked at; its other queries are kept with it
  */
 export async function collect(kind, id, question) {
   const { collections } = await get("collections");
@@ -37,10 +37,16 @@ export async function collect(kind, id, question) {
   };
   which.addEventListener("change", tell);
   tell();
-  const fields = [h("div", { class: "field" }, h("label", { for: "collection" }, W.which), which), field, noting, kind === "queries" ? h("p", { class: "faint" }, W.keeps) : null];
+  const fields = [h("div", { class: "field" }, h("label", { for: "collection" }, W.which), which), field, noting, kind === "queries" || question.has("with_query") ? h("p", { class: "faint" }, W.keeps) : null];
   if (!await confirmed(W.collect, fields, W.add, W.cancel)) return null;
   const made = which.value ? null : await send("POST", "collections", { name: name.value });
   const into = made ?? collections.find((one) => one.collection_id === which.value);
   await send("PUT", `collections/${into.collection_id}/${kind}/${id}`, { note: note.value, search: String(question) });
+  const beside = question.getAll("with_query");
+  if (beside.length) {
+    const { content } = await get(`collections/${into.collection_id}`);
+    const missing = beside.filter((one) => content.every((entry) => entry.id !== one)); // another note stays
+    for (const one of missing) await send("PUT", `collections/${into.collection_id}/queries/${one}`, { note: T.several.belongs });
+  }
   return W.added(into.name ?? W.unreadable);
 }

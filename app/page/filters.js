@@ -6,8 +6,8 @@ import { h } from "./dom.js";
 import { T } from "./texts.js";
 
 const FINDING_LISTS = ["any_of", "all_of", "none_of"];
-const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike"];
-const WITHOUT_CHIP = ["finding", "like", "unlike", "region"]; // chosen among the findings, the cases, and on the image
+const LISTS = [...FINDING_LISTS, "view", "source", "exclude", "exclude_patient_of", "like", "unlike", "with_case"];
+const WITHOUT_CHIP = ["finding", "like", "unlike", "region", "with_case", "with_query"]; // chosen among the findings, the cases, and on the image
 
 const OF_AN_IMAGE = ["counter_examples", "diversity", "min_similarity", "exact", "text"]; // with words alone they say nothing, or stand above the form
 

@@ -3,7 +3,7 @@
 import { asked, go, hashOf, here } from "./address.js";
 import { adminView } from "./admin.js";
 import { AnswerView } from "./answer.js";
-import { get, picture, send, sendRadiograph, sendSeries } from "./api.js";
+import { get, picture, send, sendRadiograph, sendSeries, sendTogether } from "./api.js";
 import { askView, takeRadiographs } from "./ask.js";
 import { confirmed, focused, h, say } from "./dom.js";
 import { askForKey, keyIsKept, showKey } from "./key.js";
@@ -13,9 +13,10 @@ import { collectionView } from "./collection.js";
 import { rateView } from "./rate.js";
 import { readersView } from "./readers.js";
 import { printRecord, saveRecord } from "./record.js";
-import { askWhatTheyAre, filmLinks } from "./several.js";
+import { askWhatTheyAre, filmLinks, SEPARATE, SERIES } from "./several.js";
 import { hold, listen, showShortcuts } from "./shortcuts.js";
 import { T } from "./texts.js";
+import { alone, isOfSeveral, joined, leaveOthers } from "./together.js";
 import { MODES, showMode } from "./explanations.js";
 import { changed, drawn, mend, remedy } from "./mend.js";
 import { FULL } from "./pane.js";
@@ -114,7 +115,7 @@ async function load(place, key) {
     busy(null);
     return true;
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, render);
+    if (error.name !== "AbortError") fail(error, render, leaveOthers(error, place.question));
     return false;
   }
 }
@@ -149,54 +150,64 @@ function renderCompare(place) {
   look?.open();
 }
 
-/** Send an image, and go to the address of its answer; `mended` if it was changed here. Resolves to true if it was answered. */
-async function take(radiograph, mended = false) {
+/** Send an image, and go to the address of its answer; `mended` if it was changed here, `stays` if it replaces the first of the question on the screen. Resolves to true if it was answered. */
+function take(radiograph, mended = false, stays = false) {
+  return sending(carried(stays), async (question, sends) => {
+    const conditions = new URLSearchParams([...asked(question), ...Object.entries(ALSO)]);
+    const answer = await sendRadiograph(radiograph, conditions, sends);
+    const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
+    answers.set(keyOf(place), answer);
+    go({ ...place, look: null });
+  }, (error) => remedyOf(error, radiograph, stays));
+}
+
+/** Conditions that stay for another image, which `stays` in the question on the screen or begins its own. */
+function carried(stays = false) {
+  const { question } = here();
+  for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
+  return stays ? question : alone(question);
+}
+
+/** Send images; where there are several, as the reader says that they belong together. */
+async function takeAll(radiographs) {
+  others.hidden = true;
+  const said = radiographs.length === 1 ? { files: radiographs, what: SEPARATE } : await askWhatTheyAre(radiographs);
+  if (said) await (said.what === SEPARATE ? takeEach(said.files) : takeJointly(said.files, said.what));
+}
+
+/** Send images of one question; of films of one patient, the earliest first, show the answer to the latest and links to all. */
+async function takeJointly(radiographs, what) {
+  await sending(carried(), async (question, sends) => {
+    const answer = await (what === SERIES ? sendSeries : sendTogether)(radiographs, asked(question), sends);
+    if (what === SERIES) {
+      others.setAttribute("aria-label", T.several.films);
+      others.replaceChildren(...filmLinks(answer, question));
+      others.hidden = false;
+    } else for (const one of (answer.images ?? []).slice(1)) question.append("with_query", one.query_id);
+    go({ kind: "image", id: answer.query_id, rate: false, question, mended: false, look: null });
+  });
+}
+
+/** Send images that join the question on the screen. */
+async function join(radiographs) {
+  await sending(here().question, async (question, sends) => go({ question: await joined(radiographs, question, sends) }));
+}
+
+/** Send images with `send`, showing its progress and what fails, with a remedy if there is one. Resolves to true if it succeeded. */
+async function sending(question, send, remedy = async (_) => null) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
   look?.leave();
   look = null;
   message.replaceChildren();
-  const { question } = here();
-  for (const name of ["finding", "same_patient"]) question.delete(name); // they were about another image
   try {
     say(T.ask.sending);
-    const conditions = new URLSearchParams([...asked(question), ...Object.entries(ALSO)]);
-    const answer = await sendRadiograph(radiograph, conditions, { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    const place = { kind: "image", id: answer.query_id, rate: false, question, mended };
-    answers.set(keyOf(place), answer);
-    go({ ...place, look: null });
+    await send(new URLSearchParams(question), { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
     return true;
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, () => take(radiograph, mended), await remedyOf(error, radiograph));
+    if (error.name !== "AbortError") fail(error, () => sending(question, send, remedy), await remedy(error));
     return false;
-  }
-}
-
-/** Send images; where there are several, as the reader says that they belong together. */
-async function takeAll(radiographs) {
-  others.hidden = true;
-  const said = radiographs.length === 1 ? { files: radiographs, series: false } : await askWhatTheyAre(radiographs);
-  if (said) await (said.series ? takeSeries(said.files) : takeEach(said.files));
-}
-
-/** Send films of one patient, the earliest first: show the answer to the latest, and links to all. */
-async function takeSeries(radiographs) {
-  running.abort();
-  running = new AbortController();
-  const { signal } = running;
-  message.replaceChildren();
-  const { question } = here();
-  for (const name of ["finding", "same_patient"]) question.delete(name);
-  try {
-    say(T.ask.sending);
-    const answer = await sendSeries(radiographs, asked(question), { signal, waiting, progress: (share) => busy(share < 1 ? share : undefined) });
-    others.setAttribute("aria-label", T.several.films);
-    others.replaceChildren(...filmLinks(answer, question));
-    others.hidden = false;
-    go({ kind: "image", id: answer.query_id, rate: false, question, mended: false, look: null });
-  } catch (error) {
-    if (error.name !== "AbortError") fail(error, () => takeSeries(radiographs));
   }
 }
 
@@ -228,11 +239,11 @@ async function mendShown(doubt) {
   try {
     const canvas = await drawn(await picture(answer.image_url, { side: FULL }));
     const steps = remedy(doubt);
-    if (steps) take(await changed(canvas, steps), true);
+    if (steps) take(await changed(canvas, steps), true, true);
     else if (doubt === "text") {
       const { boxes } = await get(`queries/${answer.query_id}/text`);
-      mend(canvas, async (image) => await take(image, true) && place.kind === "image" && await forget(answer.query_id), boxes);
-    } else mend(canvas, (image) => take(image, true));
+      mend(canvas, async (image) => await take(image, true, true) && place.kind === "image" && await forget(answer.query_id), boxes);
+    } else mend(canvas, (image) => take(image, true, true));
   } catch (error) {
     fail(error, () => mendShown(doubt));
   }
@@ -248,9 +259,9 @@ async function forget(id) {
 }
 
 /** Button that lets the reader change an image that was refused; null if that cannot help, or the browser cannot read it. */
-async function remedyOf(error, radiograph) {
+async function remedyOf(error, radiograph, stays) {
   const canvas = error.kind === "NotARadiograph" && await drawn(radiograph);
-  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true)) }, T.gate.change) : null;
+  return canvas ? h("button", { onclick: () => mend(canvas, (changed) => take(changed, true, stays)) }, T.gate.change) : null;
 }
 
 /** Show progress: a share, undefined if unknown, null for none. */
@@ -275,10 +286,10 @@ async function keepRecord(make) {
   }
 }
 
-/** Let other readers open the current image, and copy its address if the browser allows it. */
+/** Let other readers open the images of the current question, and copy its address if the browser allows it. */
 async function share() {
   try {
-    await send("POST", `queries/${shown.answer.query_id}/share`);
+    for (const id of [shown.answer.query_id, ...shown.place.question.getAll("with_query")]) await send("POST", `queries/${id}/share`);
   } catch (error) {
     fail(error, share);
     return;
@@ -298,7 +309,7 @@ async function collectShown(kind = shown.place.kind === "case" ? "cases" : "quer
   }
 }
 
-const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown, collect: collectShown };
+const keep = { save: () => keepRecord(saveRecord), print: () => keepRecord(printRecord), share, mend: mendShown, collect: collectShown, join };
 
 /** Show the actions that the reader's key allows. */
 async function meet() {
@@ -359,7 +370,7 @@ async function start() {
   listen({
     "?": showShortcuts,
     n: () => go({ kind: "ask", id: "", question: "", show: null, look: null }),
-    r: () => shown?.answer?.neighbours.length && !look && go({ rate: true, show: null }),
+    r: () => shown?.answer?.neighbours.length && !look && !isOfSeveral(shown.place.question) && go({ rate: true, show: null }),
     s: () => shown?.view?.keep && !look && keep.save(),
     p: () => shown?.view?.keep && !look && keep.print(),
     a: () => shown?.view?.keep && !look && keep.collect(),

@@ -6,6 +6,7 @@ import { about, archived, findings, reading, score } from "./answer.js";
 import { h, say } from "./dom.js";
 import { paint, strip } from "./heat.js";
 import { report } from "./report.js";
+import { steered } from "./steering.js";
 import { outcomes, prevalence } from "./story.js";
 import { T } from "./texts.js";
 import { evidence, gradcamLegend, sumOf } from "./explanations.js";
@@ -78,7 +79,7 @@ function gone(error) {
 const each = (list, make) => Promise.all(list.map(make));
 
 function facts(answer, { kind, id, question, mended }, at) {
-  const conditions = [...asked(question)].filter(([name]) => name !== "finding").map(([name, value]) => T.filters.chips[name](value));
+  const conditions = [...asked(question)].filter(([name]) => name !== "finding").map(([name, value]) => (T.filters.chips[name] ?? T.steering.conditions[name])(value));
   const rows = [
     [T.record.answered, time(at)], [T.record.recorded, time(new Date())], [T.record.query, answer.query_id],
     [T.record.image, kind === "case" ? T.answer.case(id) : mended ? T.gate.mended : T.answer.sent],
@@ -99,8 +100,10 @@ async function query(answer, { kind, id }, draw, scales) {
     draw(T.record.onlyRadiograph, whose, answer.image_url),
     answer.maps.query ? draw(T.record.gradcam(name), whose, answer.image_url, answer.maps.query, scales.gradcam) : none(T.answer.noMap(name)),
   ]);
+  const others = await each((answer.images ?? []).slice(1), ({ image_url: path }, at) => draw(T.ask.image(at + 2), T.several.label, path));
   return h("section", { class: "query" }, h("h2", {}, T.answer.query),
-    h("div", {}, h("div", { class: "pictures" }, pictures), legend(answer)),
+    h("div", {}, h("div", { class: "pictures" }, pictures),
+      others.length ? [h("p", {}, T.several.meaning(others.length + 1)), h("div", { class: "pictures" }, others)] : null, legend(answer)),
     h("table", {}, h("caption", {}, T.answer.findings),
       h("thead", {}, h("tr", {}, [T.record.finding, T.record.probability, T.record.lift, T.record.called].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, answer.predictions.map((one) => h("tr", { class: one.standing },
@@ -123,7 +126,7 @@ async function pair(answer, near, found, draw, scales) {
   ]);
   return h("section", { class: "pair" },
     h("h3", {}, `${near.rank}. `, score(near, answer), found.case ? h("span", { class: "faint" }, sumOf(found)) : null),
-    h("div", {}, outcomes(near), findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer),
+    h("div", {}, outcomes(near), findings(near), about(near), " · ", h("span", { class: "id" }, whose), reading(near, answer), steered(near),
       report(near, { open: true })), // paper cannot be unfolded
     h("div", { class: "pictures" }, pictures));
 }

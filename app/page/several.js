@@ -1,21 +1,22 @@
-// Several images at once: the reader says whether each is a question of its own, or all are films of one patient.
+// Several images at once: each is a question of its own, or all are one question or films of one patient, as the reader says.
 
 import { hashOf } from "./address.js";
 import { dialog, h } from "./dom.js";
 import { T } from "./texts.js";
 
-const SEPARATE = "separate";
-const SERIES = "series";
+export const SEPARATE = "separate";
+export const TOGETHER = "together";
+export const SERIES = "series";
 
 /**
- * Ask what several files are. Resolves to their order and whether they are films of one patient, the
- * earliest first; to null if the dialog is closed.
- * @param {File[]} files @returns {Promise<{files: File[], series: boolean} | null>}
+ * Ask what several files are. Resolves to that and to their order, films of one patient the earliest
+ * first; to null if the dialog is closed.
+ * @param {File[]} files @returns {Promise<{files: File[], what: string} | null>}
  */
 export function askWhatTheyAre(files) {
   return new Promise((resolve) => {
     let order = [...files];
-    let decided = /** @type {{files: File[], series: boolean} | null} */ (null);
+    let decided = /** @type {{files: File[], what: string} | null} */ (null);
     const list = h("ol", { class: "films" });
     const swap = (at) => () => {
       order = order.with(at, order[at - 1]).with(at - 1, order[at]);
@@ -30,9 +31,9 @@ export function askWhatTheyAre(files) {
     const ordered = h("div", { hidden: true }, h("p", { class: "faint" }, T.several.order), list);
     draw();
     const form = h("form", { method: "dialog", onsubmit: () => {
-      const series = new FormData(form).get("what") === SERIES;
-      decided = { files: series ? order : files, series };
-    } }, choice(SEPARATE, true), choice(SERIES, false), ordered, h("div", { class: "buttons" }, h("button", { class: "main", type: "submit" }, T.several.ask)));
+      const what = String(new FormData(form).get("what"));
+      decided = { files: what === SERIES ? order : files, what };
+    } }, choice(SEPARATE, true), choice(TOGETHER, false), choice(SERIES, false), ordered, h("div", { class: "buttons" }, h("button", { class: "main", type: "submit" }, T.several.ask)));
     const box = dialog("several", T.several.heading(files.length), form);
     box.addEventListener("close", () => resolve(decided));
   });

@@ -5,6 +5,7 @@ import { GATE, MEND } from "./texts-gate.js";
 import { AGREEMENT, RATE } from "./texts-rate.js";
 import { READERS } from "./texts-readers.js";
 import { RECORD } from "./texts-record.js";
+import { SEVERAL } from "./texts-several.js";
 import { STORY } from "./texts-story.js";
 import { STEERING } from "./texts-steering.js";
 import { WORK } from "./texts-work.js";
@@ -224,24 +225,12 @@ export const T = {
     nothing: "No case that meets all conditions has any of these words in its report.",
   },
 
-  several: {
-    heading: (count) => `What are these ${count} images?`,
-    separate: "A question each",
-    series: "Films of one patient",
-    order: "The earliest first. Cases are found for the last one; links above the answer lead to the others.",
-    earlier: "Earlier",
-    ask: "Find similar cases",
-    films: "Films of one patient",
-    film: (number) => `Film ${number}`,
-    prior: (number, similarity) => `Film ${number}: similarity to the latest ${similarity.toFixed(2)}`,
-    latest: "Latest film",
-  },
-
   admin: ADMIN,
   gate: GATE,
   mend: MEND,
   record: RECORD,
   steering: STEERING,
+  several: SEVERAL,
   story: STORY,
   work: WORK,
   rate: RATE,

@@ -14,12 +14,14 @@ from . import (
     operation,
     page,
     queries,
+    query_images,
     ratings,
     readers,
 )
 
 ROUTERS = (
     queries.router,
+    query_images.router,
     cases.router,
     ratings.router,
     readers.router,

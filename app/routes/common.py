@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from xemplar.api import QueryParameters
 from xemplar.api.examples import CASE_ID, QUERY_ID
 from xemplar.retrieval.result import Answer, ExplainedQuery
 
@@ -76,6 +77,18 @@ async def remembered(request: Request, services: Services, query_id: str) -> Exp
         return known
     retriever = services.retriever
     return await services.light.run(lambda: queries.find(query_id, key, retriever))
+
+
+async def others_of(
+    request: Request, services: Services, search: QueryParameters
+) -> list[ExplainedQuery]:
+    """Find the remembered queries whose images belong to the question of a search.
+
+    Raises:
+        NotFound, StorageError: as `remembered`, for one of them.
+    """
+    named = dict.fromkeys(search.with_query)
+    return [await remembered(request, services, query_id) for query_id in named]
 
 
 def remember(request: Request, services: Services, answer: Answer) -> None:

@@ -1,53 +1,44 @@
-"""Routes that find cases similar to a radiograph, and explain the result with images."""
+"""Routes that find cases similar to one or several radiographs."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, TypeVar
 
-import numpy as np
 from fastapi import Depends, Query, Request, Response, status
 from starlette.datastructures import UploadFile
 
 from xemplar.api import (
     AnswerOut,
     BatchOut,
-    MatchesOut,
     Problem,
     QueryParameters,
     Search,
     SeriesOut,
     SimilarParameters,
-    TextOut,
     WordsAnswerOut,
 )
 from xemplar.errors import NotFound
-from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.retrieval import render
 from xemplar.retrieval.result import Answer, Stopwatch
 
 from ..admission import reader
 from ..problems import refusal
 from ..record import record_of
-from ..service import BoundServices, Services, root_of
-from ..upload import BATCH_BODY, IMAGE_OR_NONE, image_or_none, images_of
-from ..wire import answer_out, maps_out, rounded, series_out, words_answer_out
+from ..service import BoundServices, Services, Turns, root_of
+from ..upload import BATCH_BODY, IMAGE_OR_NONE, QUESTION_BODY, image_or_none, images_of
+from ..wire import answer_out, maps_out, series_out, words_answer_out
 from .common import (
     BAD_REQUEST,
     INVALID,
     NOT_FOUND,
     OTHER_KIND,
-    PICTURE,
     TOO_LARGE,
     TOO_SLOW,
     CaseId,
-    Finding,
     QueryId,
-    Responses,
-    Side,
     api_router,
-    jpeg_response,
+    others_of,
     remember,
     remembered,
 )
@@ -56,15 +47,6 @@ T = TypeVar("T")
 
 RETRIES = 2
 """Repetitions of a search when one of its cases is removed before the answer is rendered."""
-
-VALUES: Responses = {
-    200: {
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        "description": "Levels, uint16.",
-    },
-    **NOT_FOUND,
-    **INVALID,
-}
 
 router = api_router("queries", reader)
 
@@ -101,9 +83,45 @@ async def query(
     def data() -> bytes:
         return record_of(request).image(sent.file.read())
 
+    others = await others_of(request, services, search)
     return await _answered(
-        request, services, search, lambda: retriever.ask(data(), search), brings_image=True
+        request, services, search, lambda: retriever.ask(data(), search, others), services.images
     )
+
+
+@router.post(
+    "/query/together",
+    summary="Find past cases similar to several images, as one question",
+    response_model=AnswerOut,
+    responses=BAD_REQUEST | NOT_FOUND | TOO_LARGE | TOO_SLOW | OTHER_KIND | INVALID,
+    openapi_extra={"requestBody": QUESTION_BODY},
+)
+async def query_together(
+    request: Request,
+    services: BoundServices,
+    images: Annotated[list[UploadFile], Depends(images_of)],
+    search: Annotated[QueryParameters, Query()],
+) -> Response:
+    """Answer with the cases most similar to the mean of up to 10 images, each counting as much.
+
+    Predictions, similarities and evidence belong to the first image; each case has the part of each
+    image in its score. Each image is remembered as a query of its own, so that the question can be
+    repeated by ``GET /queries/{query_id}/similar`` with ``with_query``. If one of the images cannot
+    be used, none is answered.
+    """
+    record, retriever = record_of(request), services.retriever
+    others = await others_of(request, services, search)
+    beside: list[Answer] = []
+
+    @cache
+    def data() -> list[bytes]:
+        return [record.image(image.file.read()) for image in images]
+
+    def ask() -> Answer:
+        answer, beside[:] = retriever.ask_together(data(), search, others)
+        return answer
+
+    return await _answered(request, services, search, ask, services.batches, beside)
 
 
 @router.post(
@@ -194,10 +212,14 @@ async def similar(
 
     Nor are other images of its patient, unless ``same_patient`` includes them.
     """
-    retriever = services.retriever
-    same = search.same_patient
+    retriever, same = services.retriever, search.same_patient
+    others = await others_of(request, services, search)
     return await _answered(
-        request, services, search, lambda: retriever.similar(case_id, search, same_patient=same)
+        request,
+        services,
+        search,
+        lambda: retriever.similar(case_id, search, others, same_patient=same),
+        services.light,
     )
 
 
@@ -219,7 +241,14 @@ async def query_similar(
     """
     retriever = services.retriever
     answer = await remembered(request, services, query_id)
-    return await _answered(request, services, search, lambda: retriever.again(answer, search))
+    others = await others_of(request, services, search)
+    return await _answered(
+        request,
+        services,
+        search,
+        lambda: retriever.again(answer, search, others),
+        services.light,
+    )
 
 
 @router.post(
@@ -254,10 +283,19 @@ async def _answered(
     services: Services,
     search: QueryParameters,
     ask: Callable[[], Answer],
-    *,
-    brings_image: bool = False,
+    turns: Turns,
+    beside: Sequence[Answer] = (),
 ) -> Response:
-    """Search in a thread, remember the answer, and send it."""
+    """Search in a thread, remember the answer, and send it.
+
+    Args:
+        request: the request.
+        services: that answer it.
+        search: its parameters.
+        ask: answers it.
+        turns: where it waits for a thread.
+        beside: filled by ``ask``: answers to the other images that were sent, to be remembered.
+    """
     retriever = services.retriever
 
     def work() -> bytes:
@@ -276,6 +314,9 @@ async def _answered(
             watch.stage("render")
         remember(request, services, answer)
         record_of(request).answered(answer, watch.timings_ms)
+        for number, one in enumerate(beside, start=1):
+            remember(request, services, one)
+            record_of(request).answered(replace(one, neighbours=()), image=number)
         out = answer_out(
             answer,
             root=root_of(request),
@@ -285,7 +326,6 @@ async def _answered(
         )
         return out.model_dump_json().encode()
 
-    turns = services.images if brings_image else services.light
     return Response(await turns.run(work), media_type="application/json")
 
 
@@ -303,95 +343,3 @@ def _with(
         except NotFound:
             answer = ask()
     return answer, draw(answer)
-
-
-@router.get("/queries/{query_id}/image", response_class=Response, responses=PICTURE)
-async def query_image(
-    request: Request, services: BoundServices, query_id: QueryId, side: Side = 1024
-) -> Response:
-    """Get the display copy of the query image."""
-    answer = await remembered(request, services, query_id)
-    return jpeg_response(await services.light.run(lambda: render.query_image(answer, side)))
-
-
-@router.get("/queries/{query_id}/values", response_class=Response, responses=VALUES)
-async def query_values(request: Request, services: BoundServices, query_id: QueryId) -> Response:
-    """Get the query image's own values, before any window, where they are deeper than 8 bits.
-
-    Each pixel is a level, uint16, little endian, row by row; ``values`` of the answer has height,
-    width, slope, intercept and window. They are in the memory of the service that answered, for
-    its newest queries alone, and are never stored.
-    """
-    deep = (await remembered(request, services, query_id)).deep
-    if deep is None:
-        raise NotFound(
-            f"query {query_id} has no values beyond its display copy: the image has 8 bits, or "
-            "they were forgotten; send a deeper image again to have them"
-        )
-    levels = deep.levels.astype("<u2", copy=False).tobytes()
-    return Response(levels, media_type="application/octet-stream")
-
-
-@router.get("/queries/{query_id}/text", responses=NOT_FOUND | INVALID)
-async def query_text(request: Request, services: BoundServices, query_id: QueryId) -> TextOut:
-    """Find text that is burnt into the query image, to be masked; it is not read."""
-    answer = await remembered(request, services, query_id)
-    return await services.light.run(
-        lambda: TextOut(boxes=[[*box] for box in text_boxes(answer.image)])
-    )
-
-
-@router.get("/queries/{query_id}/overlay", response_class=Response, responses=PICTURE)
-async def query_overlay(
-    request: Request,
-    services: BoundServices,
-    query_id: QueryId,
-    finding: Finding = None,
-    side: Side = 512,
-) -> Response:
-    """Get the query image with its Grad-CAM; without a map unless the finding is called."""
-    answer = await remembered(request, services, query_id)
-
-    def work() -> bytes:
-        return render.query_overlay(services.retriever.live, answer, finding, side)
-
-    return jpeg_response(await services.light.run(work))
-
-
-@router.get(
-    "/queries/{query_id}/evidence/{case_id}",
-    response_class=Response,
-    responses=PICTURE,
-)
-async def query_evidence(
-    request: Request,
-    services: BoundServices,
-    query_id: QueryId,
-    case_id: CaseId,
-    side: Side = 512,
-) -> Response:
-    """Get the query image with the spatial locations that make it similar to a case."""
-    retriever, answer = services.retriever, await remembered(request, services, query_id)
-
-    def work() -> bytes:
-        return render.query_evidence(retriever.live, answer, retriever.indexed(case_id), side)
-
-    return jpeg_response(await services.light.run(work))
-
-
-@router.get("/queries/{query_id}/matches/{case_id}", responses=NOT_FOUND | INVALID)
-async def query_matches(
-    request: Request, services: BoundServices, query_id: QueryId, case_id: CaseId
-) -> MatchesOut:
-    """Get matching locations of the query image and a case; the shares sum to the similarity."""
-    retriever, answer = services.retriever, await remembered(request, services, query_id)
-
-    def work() -> MatchesOut:
-        case = retriever.indexed(case_id)
-        shares = render.matches(retriever.live, retriever.media, answer, case)
-        similarity = float(shares.sum(dtype=np.float64).clip(-1, 1))
-        return MatchesOut(
-            similarity=similarity, grid=math.isqrt(len(shares)), shares=rounded(shares)
-        )
-
-    return await services.light.run(work)

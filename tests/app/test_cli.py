@@ -234,6 +234,30 @@ def test_query_takes_the_services_filters(
     assert comparable(json.loads(out)) == comparable(served)
 
 
+def test_query_takes_several_images_as_one_question(
+    run: Any, client: TestClient, small: SmallStore, image: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(small.images[3])
+    case = ask(client, small.images[5], k=1)["neighbours"][0]["case_id"]
+    files = [("image", IMAGE), ("image", small.images[3])]
+    served = client.post("/query/together", params={"k": 3, "with_case": case}, files=files).json()
+    options = ["--store", small.store.root, "--checkpoint", small.checkpoint, "-k", 3]
+    asked = ["query", image, "--with-image", other, "--with-case", case, *options]
+    status, out, _ = run(*asked, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert [one["case_id"] for one in found["neighbours"]] == [
+        one["case_id"] for one in served["neighbours"]
+    ]
+    assert [one["case_id"] for one in found["images"]] == [None, None, case]
+    _, out, _ = run(*asked)
+    assert "Ranked by 3 images" in out
+    status, _, error = run(*asked, "--prior", other)
+    assert status == 1
+    assert "--prior and --with-image cannot be combined" in error
+
+
 def test_query_shows_counter_examples_in_a_table_and_as_pictures(
     run: Any, client: TestClient, small: SmallStore, image: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ from xemplar.retrieval.retriever import Retriever
 
 ADDRESS = "http://testserver"
 IMAGE = encoded(drawn_image(70, 300, 240))
+OTHER = encoded(drawn_image(71, 300, 240))
 NOBODY = "0" * 16
 ROOT = Path(__file__).parents[2]
 
@@ -180,6 +181,17 @@ def test_a_batch_has_an_answer_or_a_problem_for_each_image(reading: Client) -> N
     assert len(first.neighbours) == 2
     assert isinstance(refused, Problem)
     assert refused.type == "urn:xemplar:problem:UnreadableImage"
+
+
+def test_several_images_are_one_question(reading: Client) -> None:
+    answer = reading.query_together([IMAGE, OTHER], QueryParameters(k=2))
+    assert [one.query_id for one in answer.images][:1] == [answer.query_id]
+    joined = [one.query_id for one in answer.images[1:] if one.query_id]
+    again = reading.query_similar(answer.query_id, QueryParameters(k=2, with_query=joined))
+    for near, before in zip(again.neighbours, answer.neighbours, strict=True):
+        assert near.case_id == before.case_id
+        assert near.steering is not None
+        assert sum(near.steering.images) == pytest.approx(near.steering.score, abs=1e-4)
 
 
 def test_cases_similar_to_a_case(reading: Client) -> None:

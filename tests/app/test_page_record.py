@@ -201,3 +201,17 @@ def test_a_record_obeys_wcag(page: Page, browser: Browser, tmp_path: Path) -> No
         record.goto(file.as_uri())
         obeys_wcag(record, tmp_path / f"record-{scheme}.png")
         context.close()
+
+
+def test_a_record_tells_how_a_search_was_steered(page: Page, alone: Page, tmp_path: Path) -> None:
+    send(page)
+    page.get_by_role("button", name="Add to query: case 1").click()
+    expect(page.locator(".together")).to_be_visible()
+    page.get_by_role("button", name="Search nearer to case 1").click()
+    expect(page.locator(".marked li")).to_have_count(1)
+    alone.goto(saved(page, tmp_path).as_uri())
+    pictures_shown(alone, ".record")
+    expect(alone.locator(".facts")).to_contain_text("nearer to case")
+    expect(alone.locator(".facts")).to_contain_text("with the image of case")
+    expect(alone.get_by_text("Cases are ranked by all 2 images")).to_be_visible()
+    expect(alone.locator(".pair .steered").first).to_contain_text("image 2")

@@ -27,21 +27,34 @@ FILTERS = (PAGE / "filters.js").read_text()
 ADDRESS = (PAGE / "address.js").read_text()
 
 OF_QUERY_ALONE = {
-    *("image", "prior", "store", "checkpoint", "database", "index_url", "pictures", "as_json")
+    *(
+        "image",
+        "prior",
+        "with_image",
+        "store",
+        "checkpoint",
+        "database",
+        "index_url",
+        "pictures",
+        "as_json",
+    )
 }
 FINDING_LISTS = {"any_of", "all_of", "none_of"}
 ONLY_IN_ADDRESSES = {"exclude", "exclude_patient_of"}
 """Lists of case ids, which nobody types: the page shows and removes them, but has no field."""
 
-CHOSEN_ELSEWHERE = {"finding", "include", "prevalence", "like", "unlike", "region"}
+CHOSEN_ELSEWHERE = {
+    *("finding", "include", "prevalence", "like", "unlike", "region", "with_case", "with_query")
+}
 """The page chooses the finding among the predictions, and asks for all maps and prevalence; cases
-and regions are marked, and unmarked, where they are shown."""
+and regions are marked, and unmarked, where they are shown, as are images of the question."""
 
 
 @pytest.mark.parametrize(
     ("method", "path", "model"),
     [
         ("post", "/query", QueryParameters),
+        ("post", "/query/together", QueryParameters),
         ("post", "/query/batch", Search),
         ("get", "/queries/{query_id}/similar", QueryParameters),
         ("get", "/cases/{case_id}/similar", SimilarParameters),

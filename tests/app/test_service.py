@@ -193,6 +193,7 @@ def values(node: Any, key: str) -> Iterator[Any]:
 def test_operation_ids_are_simple_and_do_not_change(document: dict[str, Any]) -> None:
     assert [operation["operationId"] for _, operation in operations(document)] == [
         "query",
+        "query_together",
         "query_batch",
         "query_series",
         "similar",

@@ -36,6 +36,7 @@ BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "collect_case": lambda _: {"json": {}},
     "collect_query": lambda _: {"json": {}},
     "query": lambda _: {"files": {"image": IMAGE}},
+    "query_together": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "query_batch": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "query_series": lambda _: {"files": [("image", IMAGE), ("image", IMAGE)]},
     "put_case": lambda _: {"files": {"image": NEW}},
@@ -164,6 +165,7 @@ def test_each_operation_answers_for_a_case_of_another_source_as_for_one_that_is_
     assert walked == {
         *(
             "query",
+            "query_together",
             "query_batch",
             "query_series",
             "similar",

@@ -9,6 +9,7 @@ from xemplar_app import recent
 from tests.app.asking import Service, ask, bearer, problem
 from tests.images import dicom, drawn_image, encoded
 from xemplar.operations.keys import Keys, Role
+from xemplar.retrieval import result
 
 DEEP = drawn_image(5, 300, 240).astype(np.uint16) * 16 + np.arange(240, dtype=np.uint16) % 16
 FILM = dicom(DEEP, BitsStored=12, WindowCenter=2048, WindowWidth=4096)
@@ -85,3 +86,21 @@ def test_without_text_there_is_nothing_to_mask(client: TestClient) -> None:
     answer = ask(client, encoded(drawn_image(6, 300, 240)))
     assert "text" not in answer["doubts"]
     assert client.get(f"/queries/{answer['query_id']}/text").json() == {"boxes": []}
+
+
+def test_text_is_looked_for_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"/queries/{ask(client, with_text(7))['query_id']}/text"
+    found = client.get(url).json()["boxes"]
+    monkeypatch.setattr(result, "text_boxes", lambda _: pytest.fail("it was looked for again"))
+    assert len(found) == 1
+    assert client.get(url).json()["boxes"] == found
+
+
+def test_where_a_header_declares_text_it_is_looked_for_when_it_is_asked_for(
+    client: TestClient,
+) -> None:
+    film = drawn_image(8, 600, 480) // 2
+    cv2.putText(film, "DOE, JOHN", (30, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2)
+    answer = ask(client, dicom(film, BurnedInAnnotation="YES"))
+    assert answer["doubts"].count("text") == 1
+    assert len(client.get(f"/queries/{answer['query_id']}/text").json()["boxes"]) == 1

@@ -119,6 +119,13 @@ class Reader:
                 "nearer to" if name == "Wanted" else "farther from"
             )
 
+    def join(self) -> None:
+        """Ask with a case as well, then without it."""
+        self.click(self.button(re.compile("^Add to query")))
+        expect(self.page.locator(".together")).to_be_visible()
+        self.click(self.button("Take image 2 out of the question"))
+        expect(self.page.locator(".together")).to_have_count(0)
+
     def contrast(self) -> None:
         """See cases with and without the explained finding."""
         self.click(self.button(re.compile("^With and without")))
@@ -176,7 +183,7 @@ class Reader:
 
 TASKS: tuple[Callable[[Reader], None], ...] = (
     *(Reader.ask, Reader.see_where, Reader.see_why, Reader.compare, Reader.measure),
-    *(Reader.steer, Reader.contrast, Reader.save, Reader.share, Reader.find_again),
+    *(Reader.steer, Reader.join, Reader.contrast, Reader.save, Reader.share, Reader.find_again),
     *(Reader.rate, Reader.print),
 )
 

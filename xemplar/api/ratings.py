@@ -34,6 +34,10 @@ class RankingParameters(Search):
             raise InvalidArgument(
                 "prevalence would tell a rater about the cases; leave it out of a ranking"
             )
+        if self.with_case:
+            raise InvalidArgument(
+                "cases are rated against one image; leave with_case out of a ranking"
+            )
         return self
 
 

@@ -115,9 +115,26 @@ class SteeringOut(BaseModel):
         description="Cosine of the case's embedding and the search vector, which cases are ranked "
         "by."
     )
-    image: float = Field(description="Part of the query image, or of its region.")
+    image: float = Field(
+        description="Part of the query image, or of its region; of all images of the question."
+    )
     like: float = Field(description="Part of the cases in `like`.")
     unlike: float = Field(description="Part of the cases in `unlike`; mostly negative.")
+    images: list[float] = Field(
+        [],
+        exclude_if=lambda images: not images,
+        description="Part of each image of the question, in the order of the answer's `images`; "
+        "they add up to `image`. Absent for one image.",
+    )
+
+
+class QuestionImageOut(BaseModel):
+    """Image of a question of several: a query's or a case's."""
+
+    query_id: str | None = Field(description="Null for a case.")
+    case_id: str | None = Field(description="Null for a query.")
+    image_url: str
+    warnings: list[str] = Field(description="Doubts about the image of a query.")
 
 
 class NeighbourOut(CaseOut):
@@ -150,7 +167,7 @@ class NeighbourOut(CaseOut):
     steering: SteeringOut | None = Field(
         None,
         exclude_if=lambda steering: steering is None,
-        description="With like, unlike or region alone.",
+        description="With like, unlike, region or several images alone.",
     )
     ranks: RanksOut | None = Field(
         None, exclude_if=lambda ranks: ranks is None, description="With text alone."
@@ -237,6 +254,12 @@ class AnswerOut(BaseModel):
     overlay_url: str = Field(description="The query's Grad-CAM for the explained finding.")
     overlay: str | None = Field(None, description="With include=overlays: a data URI (JPEG).")
     maps: MapsOut | None = Field(None, description="With include=maps.")
+    images: list[QuestionImageOut] = Field(
+        [],
+        exclude_if=lambda images: not images,
+        description="Images of a question of several. The first is the query, to which "
+        "predictions, similarities and evidence belong. Absent for one image.",
+    )
     neighbours: list[NeighbourOut] = Field(
         description="Most similar case first; in a steered search, the one with the highest score; "
         "with text, by the ranks of image and words; with diversity, in the order of selection. "
@@ -294,12 +317,13 @@ class AnswerOut(BaseModel):
     timings_ms: dict[str, float] = Field(
         description="Milliseconds per stage, in order: decode, preprocess, text, encode, "
         "search, explain, describe, and render with include. Their sum is the total, without "
-        "transfer and queueing. In a batch, encode is an image's share of the joint forward pass.",
+        "transfer and queueing. Text is looked for beside preprocess and encode; its stage is what "
+        "is still waited for. In a batch, encode is an image's share of the joint forward pass.",
         examples=[
             {
                 "decode": 12.1,
                 "preprocess": 1.0,
-                "text": 5.0,
+                "text": 0.1,
                 "encode": 10.4,
                 "search": 0.8,
                 "explain": 0.4,

@@ -6,6 +6,7 @@ Unknown names are refused: they would be misspellings.
 """
 
 from datetime import date
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from annotated_types import Ge, Le
@@ -20,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticKnownError
 
-from xemplar.api.examples import CASE_ID
+from xemplar.api.examples import CASE_ID, QUERY_ID
 from xemplar.data.findings import canonical
 from xemplar.errors import InvalidArgument
 from xemplar.reports.terms import MOST_CHARACTERS, wanted
@@ -48,9 +49,12 @@ NearDuplicates: TypeAlias = Literal["keep", "drop"]
 FRACTION = r"(0(\.[0-9]{1,9})?|1(\.0{1,9})?)"
 OF_AN_IMAGE = (
     *("finding", "min_similarity", "diversity", "exact", "like", "unlike", "region"),
-    *("counter_examples", "include"),
+    *("counter_examples", "with_case", "with_query", "include"),
 )
 """Parameters that say nothing where a search has words alone."""
+
+MAX_IMAGES = 10
+"""Images of one question."""
 
 LEAST_SIDE = 0.02
 """Shortest side of a region, as a fraction of the image's."""
@@ -72,6 +76,9 @@ def _few(values: Any) -> Any:
 FEW = (Field(max_length=MAX_VALUES), BeforeValidator(_few))
 
 CaseIds = Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], *FEW]
+OtherImages = Annotated[
+    tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], Field(max_length=MAX_IMAGES - 1)
+]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 Names = Annotated[tuple[Name, ...], *FEW]
 FindingNames = Annotated[tuple[Annotated[Name, AfterValidator(canonical)], ...], *FEW]
@@ -262,6 +269,13 @@ class Search(CaseFilter):
         description="Compares all matching cases, which takes longer in an index of more than "
         "100,000 cases.",
     )
+    with_case: OtherImages = Field(
+        (),
+        description="Ids of cases whose images belong to the question, beside its own; each counts "
+        f"as much, and there are at most {MAX_IMAGES}. They and their patients are left out. "
+        "Repeatable.",
+        examples=[[CASE_ID]],
+    )
     like: CaseIds = Field(
         (),
         description="Ids of cases that the results should be more like; they are left out. "
@@ -306,9 +320,12 @@ class Search(CaseFilter):
     def _check_steering(self) -> Self:
         if self.text is not None and self.diversity:
             raise InvalidArgument("text cannot be combined with diversity; leave one of them out")
-        both = sorted({*self.like} & {*self.unlike})
-        if both:
-            raise InvalidArgument(f"case {both[0]} is in both like and unlike; choose one of them")
+        for one, other in combinations(("like", "unlike", "with_case"), 2):
+            both = sorted({*getattr(self, one)} & {*getattr(self, other)})
+            if both:
+                raise InvalidArgument(
+                    f"case {both[0]} is in both {one} and {other}; choose one of them"
+                )
         if self.box is not None:
             left, top, right, bottom = self.box
             if right - left < LEAST_SIDE or bottom - top < LEAST_SIDE:
@@ -353,12 +370,20 @@ class QueryParameters(Search):
         description="'overlays': images as data URIs; 'maps': the numbers from which they are "
         "drawn.",
     )
+    with_query: OtherImages = Field(
+        (),
+        description="Ids of queries whose images belong to the question, while they are "
+        "remembered; otherwise as `with_case`. Repeatable.",
+        examples=[[QUERY_ID]],
+    )
 
 
 class SimilarParameters(QueryParameters):
     """Parameters of ``/cases/{case_id}/similar``."""
 
-    same_patient: bool = Field(False, description="Allows other images of the case's patient.")
+    same_patient: bool = Field(
+        False, description="Allows other images of the case's patient, and of `with_case`'s."
+    )
 
 
 def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from xemplar.catalog.access import EVERYTHING
 from xemplar.catalog.case import Description, Entry, case_elsewhere, case_id_of, case_id_taken
+from xemplar.catalog.changes import next_change, number_cases
 from xemplar.catalog.courses import COURSE, TIMES, change_course, put_courses
 from xemplar.catalog.patients import check_changes, record_change
 from xemplar.catalog.reader import CatalogReader
@@ -27,7 +28,6 @@ from xemplar.catalog.schema import check, connect, reading, writing
 from xemplar.catalog.sqlite import truncate_log
 from xemplar.catalog.tables import (
     CaseRow,
-    ChangeRow,
     EmbeddingRow,
     FindingRow,
     RemovalRow,
@@ -125,10 +125,10 @@ class Catalog(CatalogReader):
                 digests = [fields["sha256"] for fields in descriptions]
                 changed.update(self._put_findings(connection, digests).values())
             if newest or changed:
-                change = _next_change(connection)
+                change = next_change(connection)
                 by_id = {ids[digest]: entry for digest, entry in newest.items()}
                 self._put_embeddings(connection, checkpoint, by_id, change)
-                self._number(connection, changed, change)
+                number_cases(connection, changed, change)
             # a plain folder tells nothing of a known case
             told = {d: e.description for d, e in newest.items() if d in new or e.description.file}
             allowed = self.access.conditions()
@@ -174,7 +174,7 @@ class Catalog(CatalogReader):
                 redact_audit_trail(connection, images)
                 delete_uses(connection, images)
             if found:
-                about = {"removed_at": datetime.now(UTC), "change": _next_change(connection)}
+                about = {"removed_at": datetime.now(UTC), "change": next_change(connection)}
                 connection.execute(insert(RemovalRow), [{**row._mapping, **about} for row in found])
                 delete_cases(connection, [row.case for row in found])
             return len(found)
@@ -270,7 +270,7 @@ class Catalog(CatalogReader):
                 age = fields.get("age", row["age"])
                 changed |= change_course(connection, self._insert, row["id"], age, course)
             if changed:
-                self._number(connection, [row["id"]], _next_change(connection))
+                number_cases(connection, [row["id"]], next_change(connection))
         return changed
 
     def put_embeddings(self, checkpoint: str, entries: Mapping[int, Entry]) -> None:
@@ -287,7 +287,7 @@ class Catalog(CatalogReader):
             query = select(CaseRow.id).where(CaseRow.id.in_(entries)).with_for_update()
             there = {number: entries[number] for number in connection.scalars(query)}
             if there:
-                self._put_embeddings(connection, checkpoint, there, _next_change(connection))
+                self._put_embeddings(connection, checkpoint, there, next_change(connection))
 
     def _count_change(
         self, connection: Connection, case_id: str, before: str | None, after: str | None
@@ -363,12 +363,6 @@ class Catalog(CatalogReader):
             connection.execute(insert(FindingRow), rows)
         return {row.image_sha256: row.id for row in found}
 
-    def _number(self, connection: Connection, ids: Collection[int], change: int) -> None:
-        """Record a change to the metadata of existing cases."""
-        for some in parts(ids):
-            statement = update(CaseRow).where(CaseRow.id.in_(some)).values(change=change)
-            connection.execute(statement)
-
     def _put_embeddings(
         self, connection: Connection, checkpoint: str, entries: Mapping[int, Entry], change: int
     ) -> None:
@@ -387,12 +381,3 @@ class Catalog(CatalogReader):
                 for number, entry in entries.items()
             ],
         )
-
-
-def _next_change(connection: Connection) -> int:
-    """Take the next change number (see `ChangeRow`).
-
-    All other rows must be locked first, so that the holder of the number never waits.
-    """
-    statement = update(ChangeRow).values(number=ChangeRow.number + 1).returning(ChangeRow.number)
-    return connection.execute(statement).scalar_one()

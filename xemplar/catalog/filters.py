@@ -5,8 +5,8 @@ from datetime import UTC, datetime, time
 from sqlalchemy import ColumnElement, func, or_, select
 
 from xemplar.api.search import CaseFilter
-from xemplar.catalog.reports import Says
 from xemplar.catalog.tables import CaseRow, FindingRow
+from xemplar.catalog.term_index import Says
 from xemplar.data.findings import NO_FINDING, canonical
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
-from xemplar.catalog.reports import forget_terms, have_reports
+from xemplar.catalog.reports import have_reports
 from xemplar.catalog.rows import parts
 from xemplar.catalog.tables import (
     AuditRow,
@@ -16,6 +16,7 @@ from xemplar.catalog.tables import (
     SavedQueryRow,
     UnknownImageRow,
 )
+from xemplar.catalog.term_index import forget_terms
 
 CHANGED = "changed"
 """Stands in the audit trail for a value that must not be disclosed."""

@@ -1,24 +1,19 @@
-"""`CaseReports`: scrubbed reports of cases, found by their terms.
-
-SQLite finds them by FTS5, PostgreSQL by a tsvector; both index terms as `xemplar.reports.terms`
-writes them, so that they find the same cases.
-"""
+"""`CaseReports`: scrubbed reports of cases, found by their terms."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, Engine, column, delete, func, select, table, text
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from xemplar.catalog.access import EVERYTHING, Access
+from xemplar.catalog.changes import next_change, number_cases
+from xemplar.catalog.postings import Postings
 from xemplar.catalog.rows import parts
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import CaseRow, ReportRow
+from xemplar.catalog.term_index import Ids, forget_terms
 from xemplar.reports.report import StoredReport
 from xemplar.reports.terms import terms_of
 
@@ -36,37 +31,23 @@ class CaseReport:
     mined: bool
 
 
-class Says(ColumnElement[bool]):
-    """Condition on `CaseRow`: the case's report has all of some terms."""
-
-    inherit_cache = False
-
-    def __init__(self, terms: Sequence[str]) -> None:
-        self.terms = tuple(terms)
-        if not all(term.isascii() and term.isalnum() for term in self.terms):
-            raise ValueError(f"terms are of ASCII letters and digits, not {self.terms}")
-
-
-@compiles(Says, "sqlite")
-def _says_in_sqlite(says: Says, compiler: SQLCompiler, **options: object) -> str:
-    index = table("report_terms", column("rowid"))
-    match = text("report_terms MATCH :terms").bindparams(terms=_for_fts5(says.terms))
-    found = CaseRow.id.in_(select(index.c.rowid).where(match))
-    return compiler.process(found, **options)
-
-
-@compiles(Says, "postgresql")
-def _says_in_postgresql(says: Says, compiler: SQLCompiler, **options: object) -> str:
-    found = CaseRow.id.in_(select(ReportRow.case).where(_in_postgresql(says.terms)))
-    return compiler.process(found, **options)
-
-
 class CaseReports:
     """Reports of the cases that a caller can see. Thread-safe."""
 
-    def __init__(self, engine: Engine, access: Access = EVERYTHING) -> None:
+    def __init__(
+        self, engine: Engine, access: Access = EVERYTHING, postings: Postings | None = None
+    ) -> None:
+        """Read and write reports of a database.
+
+        Args:
+            engine: of the database.
+            access: limits of the caller.
+            postings: what is kept of the same database's terms; None to keep it no longer than
+                this object.
+        """
         self._engine = engine
         self._access = access
+        self._postings = Postings() if postings is None else postings
 
     def put(self, reports: Mapping[str, StoredReport], *, mined: Collection[str] = ()) -> None:
         """Store reports in place of earlier ones; an empty one deletes what there was.
@@ -77,11 +58,13 @@ class CaseReports:
         """
         if not reports:
             return
+        changed = list[int]()
         with writing(self._engine) as connection:
             query = select(CaseRow.id, CaseRow.image_sha256).where(*self._access.conditions())
+            locking = query.order_by(CaseRow.id).with_for_update()
             for some in parts(reports):
-                found = connection.execute(query.where(CaseRow.image_sha256.in_(some))).all()
-                terms = _terms_of_cases(connection, [row.id for row in found])
+                found = connection.execute(locking.where(CaseRow.image_sha256.in_(some))).all()
+                before = _terms_of_cases(connection, [row.id for row in found])
                 gone = [row.id for row in found if not reports[row.image_sha256]]
                 if gone:
                     connection.execute(delete(ReportRow).where(ReportRow.case.in_(gone)))
@@ -90,17 +73,23 @@ class CaseReports:
                     for row in found
                     if reports[row.image_sha256]
                 ]
-                stay = {row["case"]: row["terms"] for row in rows}
                 if rows:
-                    insert = postgresql.insert if self._is_postgresql else sqlite.insert
-                    statement = insert(ReportRow)
-                    names = ("findings", "impression", "terms", "mined")
-                    newer = {name: statement.excluded[name] for name in names}
-                    connection.execute(
-                        statement.on_conflict_do_update(index_elements=["case"], set_=newer), rows
-                    )
-                if any(stay.get(case) != old for case, old in terms.items()):
+                    self._put_rows(connection, rows)
+                after = {row["case"]: row["terms"] for row in rows}
+                if any(after.get(case) != terms for case, terms in before.items()):
                     forget_terms(connection)
+                changed += [row.id for row in found if before.get(row.id) != after.get(row.id)]
+            if changed:
+                number_cases(connection, changed, next_change(connection))
+
+    def _put_rows(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(ReportRow)
+        names = ("findings", "impression", "terms", "mined")
+        newer = {name: statement.excluded[name] for name in names}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["case"], set_=newer), rows
+        )
 
     def of(self, ids: Iterable[int]) -> Mapping[int, CaseReport]:
         """Return the reports of cases by their ids; cases without one are missing."""
@@ -116,57 +105,29 @@ class CaseReports:
                 for row in connection.execute(query.where(ReportRow.case.in_(some)))
             }
 
-    def saying(self, terms: Sequence[str]) -> npt.NDArray[np.int64]:
+    def saying(self, terms: Sequence[str]) -> Ids:
         """Return the ids of the cases whose report has all of some terms, int64 (n,), ascending.
 
         Whether the caller can see them is not asked: the index that they are looked up in knows.
-        """
-        with reading(self._engine) as connection:
-            return self._saying(connection, terms)
 
-    def saying_each(self, terms: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        Args:
+            terms: distinct, at least one.
+        """
+        found, *others = sorted(self.saying_each(terms), key=len)
+        for ids in others:
+            found = found[np.isin(found, ids, assume_unique=True)]
+        return found
+
+    def saying_each(self, terms: Sequence[str]) -> list[Ids]:
         """Return for each of some terms the ids of the cases whose report has it, as `saying`."""
         with reading(self._engine) as connection:
-            return [self._saying(connection, [term]) for term in terms]
-
-    def _saying(self, connection: Connection, terms: Sequence[str]) -> npt.NDArray[np.int64]:
-        if self._is_postgresql:
-            query = select(func.array_agg(ReportRow.case)).where(_in_postgresql(terms))
-        else:
-            query = select(func.group_concat(column("rowid"))).select_from(table("report_terms"))
-            match = text("report_terms MATCH :terms").bindparams(terms=_for_fts5(terms))
-            query = query.where(match)
-        found: Any = connection.scalar(query)  # a list, or numbers between commas
-        if not found:
-            return np.empty(0, np.int64)
-        if self._is_postgresql:
-            ids = np.array(found, np.int64)
-        else:
-            ids = np.fromstring(found, np.int64, sep=",")
-        return np.sort(ids, kind="stable")  # in order already, mostly: one pass
-
-    @property
-    def _is_postgresql(self) -> bool:
-        return self._engine.dialect.name == "postgresql"
+            return self._postings.of(connection, terms)
 
 
 def have_reports(connection: Connection, ids: Sequence[int]) -> bool:
     """Tell if any of some cases has a report."""
     found = select(ReportRow.case).where(ReportRow.case.in_(ids)).limit(1)
     return connection.scalar(found) is not None
-
-
-def forget_terms(connection: Connection) -> None:
-    """Make SQLite's index of terms forget reports that were removed or replaced.
-
-    FTS5 marks their terms as deleted, and would keep them until it merges the parts of its index.
-    Merging takes a time that grows with the index (docs/reports.md).
-
-    Args:
-        connection: in the transaction that removes or replaces them.
-    """
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("INSERT INTO report_terms (report_terms) VALUES ('optimize')"))
 
 
 def _terms_of_cases(connection: Connection, ids: Sequence[int]) -> Mapping[int, str]:
@@ -182,12 +143,3 @@ def _row(case: int, report: StoredReport, mined: bool) -> dict[str, object]:
         "terms": terms_of(report),
         "mined": mined,
     }
-
-
-def _for_fts5(terms: Sequence[str]) -> str:
-    return " AND ".join(f'"{term}"' for term in terms)
-
-
-def _in_postgresql(terms: Sequence[str]) -> ColumnElement[bool]:
-    indexed = func.to_tsvector(text("'simple'"), ReportRow.terms)
-    return indexed.bool_op("@@")(func.to_tsquery(text("'simple'"), " & ".join(terms)))

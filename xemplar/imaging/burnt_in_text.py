@@ -87,8 +87,7 @@ def text_boxes(image: Grey) -> tuple[TextBox, ...]:
 def _found(image: Grey) -> list[Boxes]:
     """Find rows of bright and of dark text, with their margins."""
     hats = (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
-    marked = (_strokes(image, hat) for hat in hats)
-    return [row for one in marked if _may_hold_a_row(one) for row in _rows(_components(one))]
+    return [row for hat in hats for row in _rows(_components(_strokes(image, hat)))]
 
 
 def _strokes(image: Grey, hat: int) -> Grey:
@@ -98,6 +97,32 @@ def _strokes(image: Grey, hat: int) -> Grey:
     framed = cv2.copyMakeBorder(image, *frame, cv2.BORDER_REPLICATE)
     found = cv2.morphologyEx(framed, hat, kernel)[STROKE:-STROKE, STROKE:-STROKE]
     return np.asarray(cv2.threshold(found, CONTRAST - 1, 1, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+class _Strokes(NamedTuple):
+    """Boxes of connected strokes (n, 4), and which of them may be a letter (n,)."""
+
+    boxes: Boxes
+    are_letters: npt.NDArray[np.bool_]
+
+
+NO_STROKES = _Strokes(np.empty((0, 4), np.int64), np.empty(0, np.bool_))
+
+
+def _components(strokes: Grey) -> _Strokes:
+    """Find connected strokes; none where too few of them have the size of a letter for a row."""
+    # most rows and columns are empty: only the others are looked at
+    marked = strokes.view(np.bool_)
+    down, across = (_around(np.asarray(marked.any(axis=axis))) for axis in (1, 0))
+    packed = np.ascontiguousarray(strokes[down][:, across])
+    if not packed.size or not _may_hold_a_row(packed):
+        return NO_STROKES
+    stats = cv2.connectedComponentsWithStats(packed, connectivity=8)[2][1:].astype(np.int64)
+    left, top, wide, high, area = stats.T
+    left, top = across[left], down[top]
+    boxes = np.stack([left, top, left + wide, top + high], axis=1)
+    filled = area >= LEAST_FILLED * wide * high
+    return _Strokes(boxes, _has_size_of_letter(wide, high) & filled)
 
 
 def _may_hold_a_row(strokes: Grey) -> bool:
@@ -115,27 +140,6 @@ def _has_size_of_letter(
     wide: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     return (high >= HEIGHTS[0]) & (high <= HEIGHTS[1]) & (wide <= WIDEST * high)
-
-
-class _Strokes(NamedTuple):
-    """Boxes of connected strokes (n, 4), and which of them may be a letter (n,)."""
-
-    boxes: Boxes
-    are_letters: npt.NDArray[np.bool_]
-
-
-def _components(strokes: Grey) -> _Strokes:
-    # most rows are empty, and labelling all pixels would take most of the time
-    down, across = (_around(np.asarray(strokes.any(axis=axis))) for axis in (1, 0))
-    if not len(down):
-        return _Strokes(np.empty((0, 4), np.int64), np.empty(0, np.bool_))
-    packed = np.ascontiguousarray(strokes[down][:, across])
-    stats = cv2.connectedComponentsWithStats(packed, connectivity=8)[2][1:].astype(np.int64)
-    left, top, wide, high, area = stats.T
-    left, top = across[left], down[top]
-    boxes = np.stack([left, top, left + wide, top + high], axis=1)
-    filled = area >= LEAST_FILLED * wide * high
-    return _Strokes(boxes, _has_size_of_letter(wide, high) & filled)
 
 
 def _around(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

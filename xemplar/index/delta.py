@@ -131,7 +131,8 @@ class LiveIndex:
         columns = self._columns.of(catalog, self._ids)
         mask = columns.mask(wanted, known_absent, catalog.access.sources)
         if wanted.says is not None:
-            mask &= within(self._ids, catalog.reports.saying(wanted.terms))
+            said = catalog.reports.saying(wanted.terms)
+            mask &= _mask(self._ids, said[within(said, self._ids)])
         return mask
 
     def tally(self, catalog: Catalog, mask: npt.NDArray[np.bool_] | None = None) -> Tally:
@@ -294,6 +295,13 @@ class Changes:
 
     added: int
     removed: int
+
+
+def _mask(ids: npt.NDArray[np.int64], some: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return a mask of those ids, ascending, that are some, which all are among them."""
+    found = np.zeros(len(ids), bool)
+    found[np.searchsorted(ids, some)] = True
+    return found
 
 
 def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:

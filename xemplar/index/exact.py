@@ -26,7 +26,9 @@ def cosines(vectors: Matrix, vector: Matrix) -> npt.NDArray[np.float32]:
 
 def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return a mask of the ids contained in ``ids``, which are ascending and may be many."""
-    found: npt.NDArray[np.bool_] = np.searchsorted(ids, some, "right") > np.searchsorted(ids, some)
+    if not len(ids):
+        return np.zeros(len(some), bool)
+    found: npt.NDArray[np.bool_] = ids[np.minimum(np.searchsorted(ids, some), len(ids) - 1)] == some
     return found
 
 

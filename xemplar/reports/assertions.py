@@ -17,17 +17,18 @@ State: TypeAlias = Literal["present", "absent", "uncertain", "past"]
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|[,:/()]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s|[A-Z])|[\n;]")
 
-_Phrases: TypeAlias = Mapping[tuple[str, ...], State | None]
+_Phrases: TypeAlias = Mapping[str, Sequence[tuple[list[str], State | None]]]
 
 
 def _phrases(of: Mapping[State | None, str]) -> _Phrases:
-    """Convert phrases between bars to tuples of words."""
-    return {
-        tuple(phrase.split()): state
-        for state, phrases in of.items()
-        for phrase in phrases.split("|")
-        if phrase.strip()
-    }
+    """List phrases between bars by their first words, as their words and state, longest first."""
+    by_first: dict[str, list[tuple[list[str], State | None]]] = {}
+    for state, phrases in of.items():
+        for phrase in map(str.split, phrases.split("|")):
+            by_first.setdefault(phrase[0], []).append((phrase, state))
+    for some in by_first.values():
+        some.sort(key=lambda one: -len(one[0]))
+    return by_first
 
 
 BEFORE = _phrases(
@@ -115,45 +116,46 @@ def _sentences(text: str) -> Iterator[tuple[int, str]]:
 
 def _judged(sentence: Sequence[Word]) -> list[Word]:
     """Return a sentence's words with their states."""
+    texts = [word.text for word in sentence]
     states: list[State] = ["present"] * len(sentence)
     skipped: set[int] = set()
     for place in range(len(sentence)):
-        if (after := _phrase(sentence, place, AFTER)) is not None:
+        if (after := _phrase(texts, place, AFTER)) is not None:
             length, state = after
-            for earlier in _back(sentence, place):
+            for earlier in _back(texts, place):
                 states[earlier] = state or states[earlier]
             skipped.update(range(place, place + length))
     for place in range(len(sentence)):
-        before = None if place in skipped else _phrase(sentence, place, BEFORE)
+        before = None if place in skipped else _phrase(texts, place, BEFORE)
         if before is None:
             continue
         length, state = before
         skipped.update(range(place, place + length))
         if state is None:
             continue
-        for later in _ahead(sentence, place + length):
+        for later in _ahead(texts, place + length):
             # "no definite" stays a denial, and "possible" within one does not open it again
             if states[later] == "present" or (state == "absent" and states[later] != "uncertain"):
                 states[later] = state
-    return [replace(word, state=state) for word, state in zip(sentence, states, strict=True)]
+    return [
+        word if state == word.state else replace(word, state=state)
+        for word, state in zip(sentence, states, strict=True)
+    ]
 
 
-def _phrase(
-    sentence: Sequence[Word], place: int, known: _Phrases
-) -> tuple[int, State | None] | None:
+def _phrase(texts: Sequence[str], place: int, known: _Phrases) -> tuple[int, State | None] | None:
     """Return length and state of the longest phrase that begins at a place."""
-    for length in range(5, 0, -1):
-        some = tuple(word.text for word in sentence[place : place + length])
-        if len(some) == length and some in known:
-            return length, known[some]
+    for phrase, state in known.get(texts[place], ()):
+        if texts[place : place + len(phrase)] == phrase:
+            return len(phrase), state
     return None
 
 
-def _ahead(sentence: Sequence[Word], place: int) -> Iterator[int]:
+def _ahead(texts: Sequence[str], place: int) -> Iterator[int]:
     """Yield the places that a phrase before them holds for."""
-    for later in range(place, len(sentence)):
-        text = sentence[later].text
-        following = sentence[later + 1].text if later + 1 < len(sentence) else ""
+    for later in range(place, len(texts)):
+        text = texts[later]
+        following = texts[later + 1] if later + 1 < len(texts) else ""
         if text in _STOPS or text == ":":
             return
         if text in _LISTS and later > place and following in _BEGINNINGS:
@@ -161,9 +163,9 @@ def _ahead(sentence: Sequence[Word], place: int) -> Iterator[int]:
         yield later
 
 
-def _back(sentence: Sequence[Word], place: int) -> Iterator[int]:
+def _back(texts: Sequence[str], place: int) -> Iterator[int]:
     """Yield the places that a phrase after them holds for."""
     for earlier in range(place - 1, -1, -1):
-        if sentence[earlier].text in _STOPS or sentence[earlier].text == ":":
+        if texts[earlier] in _STOPS or texts[earlier] == ":":
             return
         yield earlier

@@ -73,9 +73,8 @@ class Mention:
 def mentions(read: Sequence[Word]) -> Iterator[Mention]:
     """Yield the findings that words mention, in their order."""
     for place, word in enumerate(read):
-        before = {one.text for one in read[max(0, place - 2) : place] if _together(one, word)}
-        if not before & _NOT_AFTER.get(word.text, set()):
-            for finding in _BY_WORD.get(word.text, ()):
+        if word.text in _BY_WORD and not _means_something_else(read, place):
+            for finding in _BY_WORD[word.text]:
                 yield Mention(finding, word.state, (word,))
         for finding, first, second in _PAIRS:
             if word.text in first:
@@ -83,6 +82,13 @@ def mentions(read: Sequence[Word]) -> Iterator[Mention]:
                 other = next((o for o in near if o.text in second and _together(o, word)), None)
                 if other is not None:
                     yield Mention(finding, _joint_state(word, other), (word, other))
+
+
+def _means_something_else(read: Sequence[Word], place: int) -> bool:
+    """Tell if one of the two words before a word changes its meaning."""
+    word = read[place]
+    before = (one.text for one in read[max(0, place - 2) : place] if _together(one, word))
+    return not _NOT_AFTER.get(word.text, set()).isdisjoint(before)
 
 
 def _joint_state(one: Word, other: Word) -> State:

@@ -14,7 +14,7 @@ from xemplar.catalog import Case, Catalog
 from xemplar.errors import CorruptArtefact, NotFound
 from xemplar.imaging.local_contrast import SAME_IMAGE, Contrast, likeness, local_contrast
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.index import LiveIndex
+from xemplar.index import Hits, LiveIndex
 
 COPY_COSINE = 0.8
 """Cosine of embeddings below which images are not compared, as hardly any are the same."""
@@ -70,7 +70,22 @@ def case_of_image(
         images: stored inputs of the cases.
     """
     hits = generation.search(vector, MAX_COPIES, among=generation.visible(catalog))
-    near = [int(number) for number in hits.ids[hits.similarity >= COPY_COSINE]]
+    return copy_among(hits, inputs, catalog, images)
+
+
+def copy_among(
+    hits: Hits, inputs: npt.NDArray[np.uint8], catalog: Catalog, images: StoredImages
+) -> Case | None:
+    """Find the first of the `MAX_COPIES` most similar cases that shows the same image, or None.
+
+    Args:
+        hits: of a search for the image among all cases that the caller can see.
+        inputs: uint8 (s, s), the network's input.
+        catalog: contains the cases.
+        images: stored inputs of the cases.
+    """
+    first = hits.ids[:MAX_COPIES]
+    near = [int(number) for number in first[hits.similarity[:MAX_COPIES] >= COPY_COSINE]]
     if not near:
         return None
     cases = catalog.cases(near)

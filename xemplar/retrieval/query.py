@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xemplar.catalog import case_id_of
 from xemplar.errors import Doubt, InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
-from xemplar.imaging.burnt_in_text import text_boxes
+from xemplar.imaging.burnt_in_text import TextBox, text_boxes
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import covered, preprocess
 from xemplar.model.checkpoint import Checkpoint
@@ -20,7 +20,14 @@ from xemplar.model.densenet import Features
 from xemplar.model.encoder import BATCH
 from xemplar.model.explain import grad_cam
 from xemplar.retrieval.choice import Found
-from xemplar.retrieval.result import Answer, Neighbour, Pixels, Prediction, Stopwatch
+from xemplar.retrieval.result import (
+    Answer,
+    Neighbour,
+    Pixels,
+    Prediction,
+    QuestionImage,
+    Stopwatch,
+)
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot
 from xemplar.retrieval.steering import Target
@@ -67,10 +74,27 @@ class NewQuery(Query):
     Attributes:
         pixels: of the image.
         indexed: True for the image of a case, which is not validated again.
+        text: areas of text that is burnt into the image, which are still looked for; None if they
+            are not.
     """
 
     pixels: Pixels
     indexed: bool = False
+    text: Future[tuple[TextBox, ...]] | None = None
+
+    def with_text(self) -> "NewQuery":
+        """Wait for the search for burnt-in text, and return the query with what it found."""
+        if self.text is None:
+            return self
+        began = time.perf_counter()
+        found = self.text.result()
+        self.watch.add("text", (time.perf_counter() - began) * 1000)
+        query = replace(self, pixels=replace(self.pixels, text=found), text=None)
+        if not found:
+            return query
+        return replace(
+            query, warnings=(*self.warnings, BURNT_IN_TEXT), doubts=(*self.doubts, "text")
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +105,13 @@ class Question:
         live: the snapshot.
         scope: the cases to search.
         explained: position of the finding to explain; None for the first of `Checkpoint.order`.
+        others: images beside the one that is asked with.
     """
 
     live: Snapshot
     scope: Scope
     explained: int | None
+    others: tuple[QuestionImage, ...] = ()
 
 
 def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
@@ -97,16 +123,21 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     watch = Stopwatch()
     radiograph = decode(data)
     watch.stage("decode")
+    image, doubts = shrink(radiograph.pixels, DISPLAY_SIDE), header_doubts(radiograph)
+    text = None if "text" in doubts else _looked_for_text(image)
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
-    image = shrink(radiograph.pixels, DISPLAY_SIDE)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs, radiograph.deep)
-    warnings, doubts = radiograph.warnings, header_doubts(radiograph)
-    if "text" not in doubts and text_boxes(image):
-        warnings, doubts = (*warnings, BURNT_IN_TEXT), (*doubts, "text")
-    watch.stage("text")
-    about = warnings, doubts, radiograph.size_mm
-    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
+    about = radiograph.warnings, doubts, radiograph.size_mm
+    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch, text=text)
+
+
+def _looked_for_text(image: npt.NDArray[np.uint8]) -> Future[tuple[TextBox, ...]]:
+    """Look for burnt-in text in a thread of its own: the network does not need what it finds."""
+    thread = ThreadPoolExecutor(1)
+    found = thread.submit(text_boxes, image)
+    thread.shutdown(wait=False)  # it ends once it has looked
+    return found
 
 
 def header_doubts(radiograph: Radiograph) -> tuple[Doubt, ...]:
@@ -160,6 +191,7 @@ def _validated(query: NewQuery, features: Features, question: Question, encoding
     Raises:
         NotARadiograph: the input validator rejects the image; a case's image is not validated.
     """
+    query = query.with_text()
     began = time.perf_counter()
     if not query.indexed:
         verdict = question.live.judge(query.pixels.inputs, features)
@@ -179,7 +211,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
 
     Raises:
         DatabaseUnreachable: the catalog does not answer.
-        InvalidArgument: region and marked cases leave no direction to search in.
+        InvalidArgument: images, region and marked cases leave no direction to search in.
         NotFound: the search names a region, and the image's pixels were forgotten.
     """
     live, scope = question.live, question.scope
@@ -214,6 +246,7 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         predictions=predictions(checkpoint, probabilities),
         population=checkpoint.card.population,
         explained=finding,
+        others=question.others,
         neighbours=neighbours,
         counter_examples=counter_examples,
         similarity_calibration=live.generation.manifest.calibration,

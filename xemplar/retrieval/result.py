@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xemplar.catalog import Case, CaseReport
 from xemplar.errors import Doubt, NotFound
+from xemplar.imaging.burnt_in_text import TextBox, text_boxes
 from xemplar.imaging.deep import DeepValues
 from xemplar.index import SimilarityCalibration
 from xemplar.model.calibration import Population
@@ -103,11 +104,14 @@ class Pixels:
         inputs: uint8 (s, s), the network's input.
         deep: the image's own values; None for images of 8 bits, and once they were forgotten. They
             are in memory alone: neither packed nor saved.
+        text: areas of text that is burnt into the image; None if it was not looked for. In memory
+            alone, too.
     """
 
     image: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
     deep: DeepValues | None = None
+    text: tuple[TextBox, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +159,16 @@ class ExplainedQuery:
         return self.pixels.image
 
     @property
+    def text(self) -> tuple[TextBox, ...]:
+        """Areas of text that is burnt into the image, as found when it was asked about.
+
+        Raises:
+            NotFound: the image was forgotten.
+        """
+        found = None if self.pixels is None else self.pixels.text
+        return text_boxes(self.image) if found is None else found
+
+    @property
     def deep(self) -> DeepValues | None:
         """Its own values; None for images of 8 bits, and once they were forgotten."""
         return None if self.pixels is None else self.pixels.deep
@@ -166,6 +180,21 @@ class ExplainedQuery:
         return replace(self, pixels=replace(self.pixels, deep=None))
 
 
+@dataclass(frozen=True)
+class QuestionImage:
+    """Another image of a question of several: a query's or a case's.
+
+    Attributes:
+        query_id: id of the query; None for a case.
+        case_id: id of the case; None for a query.
+        warnings: problems with the image of a query, as messages.
+    """
+
+    query_id: str | None = None
+    case_id: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Answer(ExplainedQuery):
     """A query's answer, with the data for its pictures.
@@ -175,6 +204,7 @@ class Answer(ExplainedQuery):
         archived_as: id of the most similar case that shows the same image, even if excluded from
             the search; None if there is none.
         population: images that the probabilities were calibrated on; None if not known.
+        others: the question's other images; empty for one image.
         neighbours: most similar first; with diversity, in order of selection.
         counter_examples: most similar cases without the explained finding; empty if not requested.
         similarity_calibration: what the neighbours' chance was measured on; None if not measured.
@@ -189,6 +219,7 @@ class Answer(ExplainedQuery):
     generation: str
     archived_as: str | None
     population: Population | None
+    others: tuple[QuestionImage, ...]
     neighbours: tuple[Neighbour, ...]
     counter_examples: tuple[Neighbour, ...]
     similarity_calibration: SimilarityCalibration | None

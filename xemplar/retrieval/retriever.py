@@ -12,11 +12,11 @@ from typing import Self
 
 from sqlalchemy import Engine
 
-from xemplar.api.search import Search
+from xemplar.api.search import MAX_IMAGES, Search
 from xemplar.archive.store import Store
 from xemplar.catalog import Case, Catalog, Description, open_catalog
 from xemplar.data.findings import finding_index
-from xemplar.errors import InputError, NotARadiograph, NotFound
+from xemplar.errors import InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import Radiograph, decode
 from xemplar.imaging.radiograph import size_mm
 from xemplar.model.checkpoint import Checkpoint
@@ -26,7 +26,14 @@ from xemplar.retrieval.duplicates import StoredImages, case_of_image
 from xemplar.retrieval.follower import StoreFollower
 from xemplar.retrieval.ingest import Ingested, embed_image, store_case
 from xemplar.retrieval.query import NewQuery, Query, Question, answer_of, answers, read, read_all
-from xemplar.retrieval.result import Answer, ExplainedQuery, Pixels, Stopwatch, WordsAnswer
+from xemplar.retrieval.result import (
+    Answer,
+    ExplainedQuery,
+    Pixels,
+    QuestionImage,
+    Stopwatch,
+    WordsAnswer,
+)
 from xemplar.retrieval.selection import Scope
 from xemplar.retrieval.snapshot import Snapshot, live_checkpoint, open_snapshot
 
@@ -123,19 +130,54 @@ class Retriever(StoreFollower):
                 return replace(taken, is_new=is_new)
             # else another checkpoint has become live in the meantime
 
-    def ask(self, data: bytes, search: Search = Search()) -> Answer:
+    def ask(
+        self, data: bytes, search: Search = Search(), others: Sequence[ExplainedQuery] = ()
+    ) -> Answer:
         """Find the most similar cases.
 
         Args:
             data: the image's file.
             search: options of the search.
+            others: other images of the question; the network does not run again for them.
 
         Raises:
             InputError: the image or an argument cannot be used (see `xemplar.errors`).
-            NotFound: an excluded case does not exist.
+            NotFound: a case that the search names does not exist, or one of the others is of
+                another checkpoint.
         """
-        question = self._question(search)
+        question = self._question(search, others)
         return _answer(read(data, self.decode, question.live), question)
+
+    def ask_together(
+        self,
+        radiographs: Sequence[bytes],
+        search: Search = Search(),
+        others: Sequence[ExplainedQuery] = (),
+    ) -> tuple[Answer, list[Answer]]:
+        """Find the cases most similar to several images, as one question.
+
+        Args:
+            radiographs: their files; predictions and evidence belong to the first.
+            search: options of the search.
+            others: further images of the question, answered before.
+
+        Returns:
+            The answer, and an answer to each radiograph but the first by itself, of one case.
+
+        Raises:
+            InputError: an argument cannot be used, or one of the images: the message says which.
+            NotFound: as `ask`.
+        """
+        self._question(search, others, len(radiographs))  # before any image is decoded
+        each: list[Answer] = []
+        found = self.ask_all(radiographs, Search(k=1, finding=search.finding))
+        for number, one in enumerate(found, start=1):
+            if not isinstance(one, Answer):
+                raise type(one)(f"image {number} of {len(found)}: {one}") from one
+            each.append(one)
+        first, *rest = each
+        answer = self.again(first, search, [*rest, *others])
+        return replace(answer, timings_ms=first.timings_ms | answer.timings_ms), rest
 
     def ask_words(self, search: Search) -> WordsAnswer:
         """Find cases by the words of their reports alone.
@@ -175,26 +217,32 @@ class Retriever(StoreFollower):
         return [next(found) if isinstance(one, NewQuery) else one for one in queries]
 
     def similar(
-        self, case_id: str, search: Search = Search(), *, same_patient: bool = False
+        self,
+        case_id: str,
+        search: Search = Search(),
+        others: Sequence[ExplainedQuery] = (),
+        *,
+        same_patient: bool = False,
     ) -> Answer:
         """Find the cases most similar to an indexed one, which is never among them.
 
         Args:
             case_id: its public id.
             search: options of the search.
-            same_patient: include other images of its patient.
+            others: other images of the question.
+            same_patient: include other images of its patient, and of the question's other cases.
 
         Raises:
             InputError: an argument cannot be used.
-            NotFound: the case is not in the live generation, or an excluded one does not exist.
+            NotFound: the case is not in the live generation, or as `ask`.
             CorruptArtefact: a stored image is damaged.
         """
         case = self.indexed(case_id)
-        if same_patient:
-            excluded = {"exclude": (*search.exclude, case_id)}
-        else:
-            excluded = {"exclude_patient_of": (*search.exclude_patient_of, case_id)}
-        question = self._question(search.model_copy(update=excluded))
+        if case_id in search.with_case:
+            raise InvalidArgument(f"case {case_id} is the query itself; leave it out of with_case")
+        left_out = "exclude" if same_patient else "exclude_patient_of"
+        search = search.model_copy(update={left_out: (*getattr(search, left_out), case_id)})
+        question = self._question(search, others, same_patient=same_patient)
         watch = Stopwatch()
         image = self.media.display(case.image_sha256)
         inputs = self.media.input(case.image_sha256, question.live.checkpoint.card.spec)
@@ -203,18 +251,25 @@ class Retriever(StoreFollower):
         query = NewQuery(case_id, pixels, size_mm=size, watch=watch, indexed=True)
         return _answer(query, question)
 
-    def again(self, answer: ExplainedQuery, search: Search) -> Answer:
+    def again(
+        self, answer: ExplainedQuery, search: Search, others: Sequence[ExplainedQuery] = ()
+    ) -> Answer:
         """Run another search for an image that was answered; the network does not run again.
 
         Args:
             answer: to the image. The new one keeps its id, and so its overlays and evidence.
             search: options of the new search.
+            others: other images of the question.
 
         Raises:
             InputError: an argument cannot be used.
-            NotFound: another checkpoint is live now, or an excluded case does not exist.
+            NotFound: another checkpoint is live now, or as `ask`.
         """
-        question = self._question(search)
+        if any(one.query_id == answer.query_id for one in others):
+            raise InvalidArgument(
+                f"query {answer.query_id} is asked already; leave it out of with_query"
+            )
+        question = self._question(search, others)
         question.live.check_gave(answer)
         about = answer.warnings, answer.doubts, answer.size_mm
         query = Query(answer.image_id, answer.pixels, *about)
@@ -231,14 +286,43 @@ class Retriever(StoreFollower):
             raise NotFound(f"case {case_id} is not in the live index generation")
         return case
 
-    def _question(self, search: Search) -> Question:
-        """Check the options of a search, before any image is decoded."""
-        live = self.live
+    def _question(
+        self,
+        search: Search,
+        others: Sequence[ExplainedQuery] = (),
+        images: int = 1,
+        *,
+        same_patient: bool = False,
+    ) -> Question:
+        """Check the options of a search, before any image is decoded.
+
+        Args:
+            search: the options.
+            others: images of the question that were answered before.
+            images: number of those that were not.
+            same_patient: include other images of the patients of its cases.
+        """
+        live, cases = self.live, tuple(dict.fromkeys(search.with_case))
+        count = images + len(others) + len(cases)
+        if count > MAX_IMAGES:
+            raise InvalidArgument(
+                f"the question has {count} images, and {MAX_IMAGES} are the limit; leave some out"
+            )
+        for one in others:
+            live.check_gave(one)
+        if cases and not same_patient:
+            excluded = (*search.exclude_patient_of, *cases)
+            search = search.model_copy(update={"exclude_patient_of": excluded})
         findings = live.checkpoint.card.findings
         explained = None if search.finding is None else finding_index(findings, search.finding)
-        images = StoredImages(self.media, live.checkpoint.card.spec)
-        scope = Scope(live.generation, self.catalog, images, search)
-        return Question(live, scope, explained)
+        stored = StoredImages(self.media, live.checkpoint.card.spec)
+        vectors = [one.features.embedding[0] for one in others]
+        scope = Scope(live.generation, self.catalog, stored, search, vectors)
+        beside = (
+            *(QuestionImage(query_id=one.query_id, warnings=one.warnings) for one in others),
+            *(QuestionImage(case_id=case_id) for case_id in cases),
+        )
+        return Question(live, scope, explained, beside)
 
 
 def _answer(query: NewQuery, question: Question) -> Answer:

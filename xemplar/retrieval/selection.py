@@ -21,6 +21,7 @@ from xemplar.retrieval.duplicates import (
     MAX_COPIES,
     StoredImages,
     case_of_image,
+    copy_among,
     first_copy,
 )
 from xemplar.retrieval.prevalence import Prevalence, prevalence
@@ -32,7 +33,6 @@ POOL_FACTOR, MIN_POOL = 5, 50
 
 MAX_POOL = 4096
 """Most candidates considered; if too many of them are rejected, fewer than k cases are returned."""
-
 
 MORE_OF_PATIENT = 20
 """Cases of a patient that are named beside the one shown."""
@@ -46,11 +46,13 @@ class Selection:
         cases: the cases and their similarities.
         recall_at_10: of the search that found them, see `Hits`.
         nearest: what it chose from, the most similar first; empty if words took part.
+        by_image: the ranking by image alone, if words took part.
     """
 
     cases: Sequence[Found]
     recall_at_10: float = 1.0
     nearest: Sequence[Found] = ()
+    by_image: Hits | None = None
 
 
 class _Matching(NamedTuple):
@@ -72,13 +74,18 @@ class Scope:
         search: the search parameters.
         generation: index that all neighbours come from, even if another becomes live meanwhile.
         matched: number of its cases that meet the filter, without the cases in ``exclude``,
-            ``exclude_patient_of``, ``like`` and ``unlike``. Other images of those
+            ``exclude_patient_of``, ``with_case``, ``like`` and ``unlike``. Other images of those
             patients count, so that the number does not reveal how many there are.
         words: ranking of the candidates by the search's text; None without one.
     """
 
     def __init__(
-        self, generation: LiveIndex, catalog: Catalog, images: StoredImages, search: Search
+        self,
+        generation: LiveIndex,
+        catalog: Catalog,
+        images: StoredImages,
+        search: Search,
+        others: Sequence[npt.NDArray[np.float32]] = (),
     ) -> None:
         """Resolves filters in memory, and exclusions in the catalog.
 
@@ -87,9 +94,11 @@ class Scope:
             catalog: describes its cases.
             images: compares the stored images of cases.
             search: the search parameters.
+            others: embeddings of the question's other images, (C,), before those of its cases.
 
         Raises:
-            NotFound: an excluded case does not exist, or a marked one is not in the index.
+            NotFound: an excluded case does not exist, or a marked one, or one of the question, is
+                not in the index.
             UnknownFinding: the filter names a finding of no vocabulary and no case.
         """
         self.search = search
@@ -97,13 +106,16 @@ class Scope:
         self._catalog = catalog
         self._images = images
         of_patients = [catalog.case(case_id) for case_id in search.exclude_patient_of]
-        like, unlike = (
+        like, unlike, among = (
             [catalog.case(case_id) for case_id in dict.fromkeys(ids)]
-            for ids in (search.like, search.unlike)
+            for ids in (search.like, search.unlike, search.with_case)
         )
-        self._like, self._unlike = (_marked(generation, cases) for cases in (like, unlike))
+        self._like = _named(generation, like, "unmark it")
+        self._unlike = _named(generation, unlike, "unmark it")
+        of_cases = _named(generation, among, "take it out of the question")
+        self._others = np.stack([*others, *of_cases]) if others or among else of_cases
         named = {catalog.case(case_id).id for case_id in search.exclude}
-        named.update(case.id for case in (*like, *unlike))
+        named.update(case.id for case in (*like, *unlike, *among))
         named.update(case.id for case in of_patients)
         patients = {case.patient for case in of_patients if case.patient}
         same = (number for patient in patients for number in catalog.patient_ids(patient))
@@ -122,7 +134,7 @@ class Scope:
 
     def target(self, features: Features, region: npt.NDArray[np.float64] | None) -> Target:
         """Computes the search vector of an image; see `target_of`."""
-        return target_of(features, region, self._like, self._unlike)
+        return target_of(features, region, self._like, self._unlike, self._others)
 
     def neighbours(self, target: Target) -> Selection:
         """Returns the k cases for a search vector, or fewer if fewer qualify."""
@@ -220,6 +232,8 @@ class Scope:
             The most similar such case; None if none of the `MAX_COPIES` most similar cases is one.
         """
         everything = self.search.matches_all and not self._excluded and target.parts is None
+        if everything and neighbours.by_image is not None:
+            return copy_among(neighbours.by_image, inputs, self._catalog, self._images)
         nearest = neighbours.nearest[:MAX_COPIES]
         near = [one.case for one in nearest if one.similarity >= COPY_COSINE]
         if everything and (len(near) < len(nearest) or len(nearest) == MAX_COPIES):
@@ -264,7 +278,7 @@ class Scope:
             similarity = score if target.parts is None else target.similarity(vector)
             return Found(case, similarity, score, one)
 
-        return Selection(self._chosen(ranked, scored), hits.recall_at_10)
+        return Selection(self._chosen(ranked, scored), hits.recall_at_10, by_image=hits)
 
     def _chosen(
         self,
@@ -371,15 +385,15 @@ def _rows(ids: npt.NDArray[np.int64], some: Collection[int]) -> npt.NDArray[np.i
     return rows[np.searchsorted(ids, wanted, "right") > rows]
 
 
-def _marked(generation: LiveIndex, cases: Sequence[Case]) -> npt.NDArray[np.float32]:
-    """Returns the embeddings of marked cases, float32 (n, C).
+def _named(generation: LiveIndex, cases: Sequence[Case], otherwise: str) -> npt.NDArray[np.float32]:
+    """Returns the embeddings of cases that a search names, float32 (n, C).
 
     Raises:
-        NotFound: one of them is not in the index.
+        NotFound: one of them is not in the index; the message ends in ``otherwise``.
     """
     missing = next((case for case in cases if case.id not in generation), None)
     if missing is not None:
-        raise NotFound(f"case {missing.case_id} is not in the live index generation; unmark it")
+        raise NotFound(f"case {missing.case_id} is not in the live index generation; {otherwise}")
     return _vectors(generation, cases)
 
 

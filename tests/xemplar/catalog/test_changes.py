@@ -14,6 +14,7 @@ from sqlalchemy import event, update
 from xemplar.catalog import Catalog, Description, Entry, case_id_of
 from xemplar.catalog.schema import reading, writing
 from xemplar.catalog.tables import ChangeRow
+from xemplar.reports.report import StoredReport
 
 ONE, OTHER = "1" * 64, "2" * 64
 
@@ -52,7 +53,10 @@ def test_only_what_changed_since_is_told(catalog: Catalog) -> None:
 def test_nothing_to_do_is_no_change(catalog: Catalog) -> None:
     catalog.add(ONE, [entry(1)])
     catalog.describe(case_id(1), {"sex": "F"})
+    catalog.reports.put({entry(1).image_sha256: StoredReport("Effusion.")})
     before = catalog.version()
+    catalog.reports.put({entry(1).image_sha256: StoredReport("Effusion.")})
+    catalog.reports.put({entry(2).image_sha256: StoredReport("Effusion.")})
     catalog.remove([case_id(2)])
     catalog.put_embeddings(ONE, {99: entry(99)})
     catalog.describe(case_id(1), {"sex": "F"})
@@ -61,7 +65,8 @@ def test_nothing_to_do_is_no_change(catalog: Catalog) -> None:
 
 
 def test_changes_of_metadata_are_told(catalog: Catalog) -> None:
-    """By a reader, by a newer data set with a new embedding or without; a new case is none."""
+    """By a reader, by a newer data set with a new embedding or without, by a report; a new case is
+    none."""
     catalog.add(ONE, [entry(number) for number in range(1, 5)])
     before = catalog.version()
     newer = Description(source="newer", file="a.png")
@@ -71,6 +76,8 @@ def test_changes_of_metadata_are_told(catalog: Catalog) -> None:
     catalog.add(ONE, [replace(entry(4), description=newer), entry(5)])
     assert catalog.described_ids(before).tolist() == [2, 3, 4]
     assert catalog.described_ids(before + 1).tolist() == [3, 4]
+    catalog.reports.put({entry(1).image_sha256: StoredReport("Effusion.")})
+    assert catalog.described_ids(before + 3).tolist() == [1]
     assert catalog.described_ids(catalog.version()).tolist() == []
 
 

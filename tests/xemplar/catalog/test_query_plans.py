@@ -11,6 +11,7 @@ from sqlalchemy import event, text
 from tests.xemplar.conftest import empty_catalog
 from xemplar.api import CaseFilter
 from xemplar.catalog import Access, Catalog, open_catalog
+from xemplar.catalog.postings import said_since
 from xemplar.catalog.schema import reading, writing
 
 ONE, OTHER = "1" * 64, "2" * 64
@@ -40,11 +41,18 @@ FILL = (
     "SELECT id + :count, created_at, id FROM cases",
 )
 
+
+def terms_since(catalog: Catalog) -> None:
+    with reading(catalog.engine) as connection:
+        assert said_since(connection, CASES - 16)
+
+
 READS: dict[str, Callable[[Catalog], object]] = {
     "batches of a reindex": lambda catalog: list(catalog.vectors(OTHER, size=512)),
     "what came since": lambda catalog: catalog.embedded_ids(ONE, CASES - 16),
     "what went since": lambda catalog: catalog.removed(CASES - 16),
     "what was described since": lambda catalog: catalog.described_ids(CASES - 16),
+    "what reports say since": terms_since,
     "embeddings of some cases": lambda catalog: list(catalog.vectors_of(ONE, [5, 700, 2_000])),
     "first page": lambda catalog: catalog.page(ONE, limit=16),
     "middle page": lambda catalog: catalog.page(ONE, after=CASES // 2, limit=16),

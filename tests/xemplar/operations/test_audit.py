@@ -165,7 +165,7 @@ def test_a_removal_that_fails_leaves_the_trail_as_it_was(
     def fail(_: object) -> NoReturn:
         raise KeyError
 
-    monkeypatch.setattr("xemplar.catalog.catalog._next_change", fail)
+    monkeypatch.setattr("xemplar.catalog.catalog.next_change", fail)
     with pytest.raises(KeyError):
         catalog.remove([case_id_of(one.image_sha256)])
     assert [e.image_sha256 for e in trail.entries()] == [one.image_sha256]

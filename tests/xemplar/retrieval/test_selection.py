@@ -100,6 +100,13 @@ class Fake:
     def same(self, one: Any, sha256: str) -> bool:
         return any({one, int(sha256, 16)} <= copies for copies in self.copies)
 
+    @property
+    def reports(self) -> "Fake":
+        return self
+
+    def saying_each(self, terms: Any) -> list[npt.NDArray[np.int64]]:
+        return [self.ids[-1:] for _ in terms]
+
     def scope(self, search: Search) -> Scope:
         images = cast("StoredImages", self)
         return Scope(cast("LiveIndex", self), cast("Catalog", self), images, search)
@@ -289,6 +296,21 @@ def test_the_case_of_an_image_is_sought_again_only_if_the_search_left_cases_out(
     scope = fake.scope(Search(k=3, exclude=left_out))
     neighbours = scope.neighbours(TARGET)
     assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 100), neighbours) == case(1)
+    assert len(fake.asked) == searches
+
+
+def test_the_case_of_an_image_is_among_those_that_words_were_fused_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake(unit(np.float32([[1, 1, 1.1], [1, 1, 1.2], [1, 0, 0], [0, 1, 0]])))
+    fake.copies = [{100, 1}]
+    monkeypatch.setattr("xemplar.retrieval.duplicates.local_contrast", lambda number: number)
+    scope = fake.scope(Search(k=1, text="effusion"))
+    neighbours = scope.neighbours(TARGET)
+    searches = len(fake.asked)
+    assert [one.case.id for one in neighbours.cases] == [3]
+    assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 100), neighbours) == case(1)
+    assert scope.archived(TARGET, cast("npt.NDArray[np.uint8]", 101), neighbours) is None
     assert len(fake.asked) == searches
 
 

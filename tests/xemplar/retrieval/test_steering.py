@@ -39,24 +39,28 @@ def test_without_marks_and_region_the_search_is_for_the_embedding_itself() -> No
     seed=st.integers(0, 99),
     like=st.integers(0, 4),
     unlike=st.integers(0, 4),
+    others=st.integers(0, 3),
     corner=st.none() | st.tuples(st.integers(0, GRID - 1), st.integers(0, GRID - 1)),
 )
 def test_the_parts_of_a_score_add_up_to_it(
-    seed: int, like: int, unlike: int, corner: tuple[int, int] | None
+    seed: int, like: int, unlike: int, others: int, corner: tuple[int, int] | None
 ) -> None:
     region = None
     if corner is not None:
         region = np.zeros((GRID, GRID))
         region[corner[0] :, corner[1] :] = 1
-    elif not like + unlike:
+    elif not like + unlike + others:
         like = 1
-    target = target_of(image(seed), region, cases(like, seed + 1), cases(unlike, seed + 2))
+    beside = cases(others, seed + 4)
+    target = target_of(image(seed), region, cases(like, seed + 1), cases(unlike, seed + 2), beside)
     assert np.linalg.norm(target.vector) == pytest.approx(1, abs=1e-6)
     (case,) = cases(1, seed + 3)
     score = float(target.vector @ case)
     found = target.steering(case, score)
     assert found is not None
     assert found.image + found.like + found.unlike == pytest.approx(score, abs=1e-6)
+    assert len(found.images) == (others + 1 if others else 0)
+    assert sum(found.images) == pytest.approx(found.image if others else 0, abs=1e-6)
     assert bool(found.like) == bool(like)
     assert bool(found.unlike) == bool(unlike)
 
@@ -66,6 +70,27 @@ def test_marked_cases_count_by_their_mean_in_rocchios_weights() -> None:
     wanted = asked.embedding[0] + LIKE * like.mean(axis=0) - UNLIKE * unlike.mean(axis=0)
     found = target_of(asked, None, like, unlike).vector
     assert found == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-6)
+
+
+def test_images_of_one_question_count_as_much_as_each_other() -> None:
+    asked, others = image(1), cases(2, 8)
+    mean = np.vstack([asked.embedding, others]).mean(axis=0)
+    found = target_of(asked, None, NONE, NONE, others).vector
+    assert found == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+
+
+def test_marks_weigh_beside_several_images_what_they_weigh_beside_one() -> None:
+    asked, others, like = image(1), cases(2, 8), cases(1, 5)
+    images = target_of(asked, None, NONE, NONE, others).vector
+    wanted = images + LIKE * like[0]
+    found = target_of(asked, None, like, NONE, others).vector
+    assert found == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-6)
+
+
+def test_images_that_cancel_out_leave_nothing_to_search_for() -> None:
+    asked = image(1)
+    with pytest.raises(InvalidArgument, match="cancel out"):
+        target_of(asked, None, NONE, NONE, -asked.embedding)
 
 
 def test_a_search_moves_towards_what_is_liked_and_away_from_what_is_not() -> None:

@@ -143,6 +143,13 @@ class Client(CollectionOperations, QueryImageOperations, ReaderStudyOperations):
             return self._service.read(WordsAnswerOut, "POST", "/query", params=asked)
         return self._service.read(AnswerOut, "POST", "/query", params=asked, files=_form(image))
 
+    def query_together(
+        self, images: Sequence[ImageFile], search: QueryParameters = QueryParameters()
+    ) -> AnswerOut:
+        """Finds past cases similar to several images, as one question; at most 10."""
+        asked, path = given_fields(search), "/query/together"
+        return self._service.read(AnswerOut, "POST", path, params=asked, files=_form(*images))
+
     def query_batch(
         self, images: Sequence[ImageFile], search: Search = Search()
     ) -> list[AnswerOut | Problem]:
