@@ -11,6 +11,7 @@ TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
 WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
 UNIT := -m 'not system and not long' --ignore tests/trainer --ignore-glob '*/test_page*'
 PAGE := $(wildcard tests/app/test_page*.py)
+EVALUATION := tests/evaluator tests/study tests/test_docstrings.py
 # parts at once: one more than processors, as each waits now and then
 PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
 	--jobs $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
@@ -29,14 +30,14 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit service library programs explore page page-lint page-checked \
-	trainer system waiting computing thorough engines docs coverage containers lock format clean
+.PHONY: help demo test lint types unit service library programs evaluation explore page page-lint \
+	page-checked trainer system waiting computing thorough engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
-	@echo "make unit          quick feedback: the unit tests alone; or a part: service library programs"
+	@echo "make unit          quick feedback: the unit tests alone; or a part: service library programs evaluation"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
 	@echo "make thorough      what takes longest: kills of a DICOM node, the tutorial, two training processes"
@@ -70,11 +71,11 @@ demo: $(VENV)/.base
 # every part runs, whatever becomes of the others; make fails at the end if one of them did. Each is
 # one or two processes that import only what they need; the longest begin first.
 test: $(VENV)/.dev
-	$(PARTS) waiting library programs service trainer types docs lint
+	$(PARTS) waiting programs library service evaluation trainer types docs lint
 
 # what needs no browser and no network of its own
 computing: $(VENV)/.dev
-	$(PARTS) library programs service trainer types docs lint
+	$(PARTS) programs library service evaluation trainer types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
@@ -98,7 +99,7 @@ types: $(VENV)/.dev
 	$(RUN) -m mypy
 
 unit: $(VENV)/.dev
-	$(PARTS) service library programs
+	$(PARTS) programs library service evaluation
 
 service: $(VENV)/.dev
 	$(TESTS) $(UNIT) tests/app
@@ -107,7 +108,11 @@ library: $(VENV)/.dev
 	$(TESTS) $(UNIT) tests/xemplar
 
 programs: $(VENV)/.dev
-	$(TESTS) $(UNIT) --ignore tests/app --ignore tests/xemplar
+	$(TESTS) $(UNIT) --ignore tests/app --ignore tests/xemplar $(EVALUATION:%=--ignore %)
+
+# what imports torch, apart from the other programs
+evaluation: $(VENV)/.dev
+	$(TESTS) $(UNIT) $(EVALUATION)
 
 explore: export HYPOTHESIS_PROFILE = explore
 explore: unit

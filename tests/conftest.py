@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.agreement import PATIENCE
 from tests.images import TINY, seeded_weights
 from tests.networks import compiled_once
-from tests.stores import SmallStore, small_store
+from tests.stores import SmallStore, catalog_in, small_store
 from tests.system.milvus import Milvus, NoMilvus
 from tests.system.postgres import NoPostgres, Postgres
+from xemplar.archive.store import Store
+from xemplar.catalog import Catalog, migrate
 from xemplar.data.findings import NIH14
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
@@ -72,6 +75,27 @@ def tiny(tiny_checkpoint: Path) -> Checkpoint:
     return load(tiny_checkpoint)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database: to copy it is much faster than to migrate another one."""
+    file = tmp_path_factory.mktemp("migrated") / "catalog.sqlite"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with nothing in it."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def catalog(store: Store, sqlite_template: Path) -> Iterator[Catalog]:
+    """The empty catalog of that store; some folders' tests mean another one by it."""
+    with catalog_in(store, sqlite_template) as opened:
+        yield opened
+
+
 @pytest.fixture
 def own(tmp_path: Path, tiny_checkpoint: Path) -> SmallStore:
     """A small store that a test may change."""
@@ -90,10 +114,15 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL server, where one can be started."""
+    """A real PostgreSQL server, where one can be started.
+
+    Where the machine is busy it is slow to answer, and not gone.
+    """
     try:
         server = Postgres()
     except NoPostgres as reason:
         pytest.skip(str(reason))
-    with server:
+    with server, pytest.MonkeyPatch.context() as patch:
+        for limit in ("ANSWER_SECONDS", "CONNECT_SECONDS"):
+            patch.setattr(f"xemplar.catalog.postgres.{limit}", int(PATIENCE))
         yield server

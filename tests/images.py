@@ -15,7 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from xemplar.imaging.preprocess import PreprocessSpec
-from xemplar.model.densenet import MEAN, PROJECTION, Architecture, shapes
+from xemplar.model.checkpoint import Card, Checkpoint
+from xemplar.model.densenet import EMBEDDING, MEAN, PROJECTION, Architecture, shapes
+from xemplar.model.encoder import OpenVinoBackend, Precision
 
 TINY = Architecture(growth=4, blocks=(1, 2, 1, 1), stem=8, projection=6)
 PLAIN = replace(TINY, projection=0)
@@ -28,28 +30,31 @@ def seeded_weights(
     """Random weights with batch-norm statistics as a trained network has them: none is 0 or 1.
 
     And with the mean of what they make of some images, so that two images may be unlike one
-    another. ``size`` is that of the network's input.
+    another. ``size`` is that of the network's input. Without torch, which takes 5 s of a processor
+    to import: most processes of tests need nothing else of it.
     """
-    import torch
-
-    from xemplar.model.pytorch import DenseNetwork, weights_of
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = DenseNetwork(architecture, findings, PreprocessSpec(size))
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                statistics = dict(module.named_buffers())
-                torch.nn.init.normal_(statistics["running_mean"], 0, 0.3)
-                torch.nn.init.uniform_(statistics["running_var"], 0.5, 2)
-                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-                torch.nn.init.normal_(module.bias, 0, 0.2)
-        torch.nn.init.normal_(network.dense.classifier.weight, 0, 0.5)
-        torch.nn.init.normal_(network.dense.classifier.bias, 0, 0.5)
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in shapes(architecture, findings, size).items():
+        if name in EMBEDDING:
+            continue
+        if name.startswith("classifier."):
+            values = generator.normal(0, 0.5, shape)
+        elif len(shape) == 4:  # of a convolution, as He et al. (ICCV 2015) begin
+            values = generator.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+        elif name.endswith(".running_var"):
+            values = generator.uniform(0.5, 2, shape)
+        elif name.endswith(".weight"):
+            values = generator.uniform(0.5, 1.5, shape)
+        elif name.endswith(".running_mean"):
+            values = generator.normal(0, 0.3, shape)
+        else:
+            values = generator.normal(0, 0.2, shape)
+        weights[name] = values.astype(np.float32)
     usual = np.stack([drawn_image(1000 + number, size, size) for number in range(8)])
-    with torch.inference_mode():
-        maps = network.eval().maps(torch.from_numpy(usual).float() / 255)
-    weights = weights_of(network) | {MEAN: maps.mean(dim=0).numpy()}
+    card = Card(("Finding",) * findings, PreprocessSpec(size), architecture)
+    network = OpenVinoBackend(Checkpoint(card, weights, ""), Precision.FLOAT32, threads=1)
+    weights[MEAN] = network.maps(usual).mean(axis=0)
     if architecture.projection:
         shape = shapes(architecture, findings, size)[PROJECTION]
         weights[PROJECTION] = np.random.default_rng(seed).normal(size=shape).astype(np.float32)

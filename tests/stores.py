@@ -2,13 +2,16 @@
 
 import csv
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from tests.images import drawn_image, encoded
+from xemplar.archive.permissions import make_folder
 from xemplar.archive.store import Store
-from xemplar.catalog import migrate, open_catalog
+from xemplar.catalog import Catalog, migrate, open_catalog
 from xemplar.data.datasets import open_dataset
 from xemplar.indexing.job import embed_images
 from xemplar.indexing.publishing import build_generation
@@ -42,6 +45,15 @@ class SmallStore:
     store: Store
     checkpoint: Path
     images: tuple[bytes, ...]
+
+
+@contextmanager
+def catalog_in(store: Store, template: Path) -> Iterator[Catalog]:
+    """The empty catalog of a store that has none: a copy of a migrated database."""
+    make_folder(store.root)
+    shutil.copyfile(template, store.root / template.name)
+    with open_catalog(store.database_url) as opened:
+        yield opened
 
 
 def small_store(root: Path, tiny_checkpoint: Path) -> SmallStore:

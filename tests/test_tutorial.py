@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from tests.agreement import wait_until
+from tests.agreement import PATIENCE, wait_until
 from tests.system.common import free_port
 from xemplar.__main__ import command_line
 
@@ -48,7 +48,7 @@ def serving(command: str, folder: Path, environment: dict[str, str]) -> Iterator
         yield
     finally:
         service.terminate()
-        service.wait(60)
+        service.wait(PATIENCE)
 
 
 def follow(steps: list[tuple[str, str]], folder: Path, environment: dict[str, str]) -> None:

@@ -32,10 +32,14 @@ MAX_BYTES = 3_000_000
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the page's tests by their files' names: `make test` runs them beside the system's."""
+    """Mark the page's tests by their files' names: `make test` runs them beside the system's.
+
+    They come last, as others cannot run an event loop while Playwright runs its own.
+    """
     for item in items:
         if item.path.name.startswith("test_page"):
             item.add_marker(pytest.mark.page)
+    items.sort(key=lambda item: item.get_closest_marker("page") is not None)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -140,7 +144,7 @@ def service(
 # ---- the reading room in a browser ----------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=1000 * PATIENCE / 2)

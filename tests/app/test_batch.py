@@ -115,7 +115,7 @@ def test_a_second_batch_is_told_to_come_back_and_images_are_answered_beside_the_
     def stuck(inputs: Any) -> Features:
         if len(inputs) > 1:
             entered.release()
-            go_on.wait(60)
+            go_on.wait(PATIENCE)
         return encode(inputs)
 
     limits = {"images_at_once": 2, "concurrent_queries": 1}

@@ -46,7 +46,7 @@ def address(
     changes = {"images_at_once": PLACES, "database_url": own.store.database_url}
     with ExitStack() as stack:
         url = stack.enter_context(served(settings.model_copy(update=changes), retriever))
-        client = stack.enter_context(httpx2.Client(base_url=url, timeout=60))
+        client = stack.enter_context(httpx2.Client(base_url=url, timeout=PATIENCE))
         threads = stack.enter_context(ThreadPoolExecutor(PLACES))
         monkeypatch.setattr(retriever.encoder, "encode", stuck)
         answers = [threads.submit(ask, client, IMAGE) for _ in range(PLACES)]
@@ -83,14 +83,14 @@ def test_a_client_that_asks_first_is_not_told_to_continue(address: str) -> None:
 
 
 def test_a_client_that_sends_all_of_it_reads_the_answer(address: str) -> None:
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         for _ in range(3):
             answer = client.post("/query", files={"image": bytes(MAX_BYTES)})
             problem(answer, 503, "Busy")
 
 
 def test_batches_and_requests_without_an_image_are_answered(address: str) -> None:
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         assert client.get("/cases").status_code == 200
         answer = client.post("/query/batch", files=[("image", b"no image")])
         assert answer.status_code == 200
@@ -101,6 +101,6 @@ def test_refusals_of_a_moment_are_one_entry_of_the_audit_trail(address: str) -> 
     for _ in range(3):
         with begun_image(address) as client:
             problem(answer_of(client), 503, "Busy")
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         entries = client.get("/audit", params={"action": "query"}).json()["entries"]
     assert [(entry["status"], entry["count"]) for entry in entries] == [(503, 3)]

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from xemplar_app.connection import connections, counted_as
 
+from tests.agreement import PATIENCE
 from tests.app.reading import serving
 from xemplar.errors import ConfigurationError
 
@@ -44,7 +45,7 @@ def address() -> Iterator[str]:
 
 def connected(address: str, source: str = "127.0.0.1") -> socket.socket:
     host, port = urlsplit(address).netloc.split(":")
-    return socket.create_connection((host, int(port)), timeout=30, source_address=(source, 0))
+    return socket.create_connection((host, int(port)), timeout=PATIENCE, source_address=(source, 0))
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -73,7 +74,7 @@ def test_so_does_that_of_a_further_request(address: str, begin: bytes) -> None:
 
 
 def test_requests_that_come_in_time_share_a_connection(address: str) -> None:
-    with httpx2.Client(base_url=address) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         ports = {
             client.get("/").extensions["network_stream"].get_extra_info("client_addr")
             for _ in range(3)
@@ -88,14 +89,14 @@ def test_more_of_them_than_there_may_be_keep_nobody_out(begin: bytes) -> None:
         for one in silent:
             with suppress(ConnectionError):  # it is closed already
                 one.sendall(begin)
-        assert httpx2.get(url, timeout=30).text == "answered"
+        assert httpx2.get(url, timeout=PATIENCE).text == "answered"
         assert is_closed(silent[0])  # the one that waited longest
 
 
 def test_one_whose_body_still_comes_is_not_closed_for_another() -> None:
     with limited(600.0, MOST) as url, connected(url) as sending, ExitStack() as stack:
         sending.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n1")
-        assert httpx2.get(url).text == "answered"  # by now its head was read
+        assert httpx2.get(url, timeout=PATIENCE).text == "answered"  # by now its head was read
         silent = [stack.enter_context(connected(url)) for _ in range(3 * MOST)]
         assert is_closed(silent[0])
         sending.sendall(b"2")

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from xemplar_app.main import create_app
 from xemplar_app.settings import ServiceSettings
 
+from tests.agreement import PATIENCE
 from tests.app.asking import ask, problem
 from tests.hostile import COMMAND, CRASHING, ENDLESS, GREEDY, IMAGE
 from tests.stores import SmallStore
@@ -86,7 +87,7 @@ def test_what_brings_no_image_does_not_wait_for_one(
 
     def stuck(data: bytes) -> Any:
         entered.set()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return decode(data)
 
     changes = {"concurrent_queries": 1, "wait_seconds": 0.1}
@@ -100,7 +101,7 @@ def test_what_brings_no_image_does_not_wait_for_one(
         monkeypatch.setattr(retriever, "decode", stuck)
         waiting = thread.submit(ask, client, IMAGE)
         try:
-            assert entered.wait(60)
+            assert entered.wait(PATIENCE)
             problem(client.post("/query", files={"image": IMAGE}), 503, "Busy")
             for path in (
                 "/cases",
@@ -123,7 +124,7 @@ def test_no_worker_outlives_a_service_that_is_killed(small: SmallStore, tmp_path
         service.wait_until_ready()
         workers = decoders(service.pid)
         assert len(workers) == 2
-        with httpx2.Client(base_url=service.url, timeout=60) as client:
+        with httpx2.Client(base_url=service.url, timeout=PATIENCE) as client:
             ask(client, IMAGE)
     finally:
         service.kill()

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
-from xemplar_app import main
+from xemplar_app import following, main
 from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
@@ -24,10 +23,11 @@ from tests.app.asking import ask, problem
 from tests.images import drawn_image, encoded, seeded_weights
 from tests.stores import SmallStore
 from xemplar.archive.media import Media
+from xemplar.archive.store import Store
 from xemplar.catalog import Description, open_catalog
 from xemplar.catalog.tables import RemovalRow
 from xemplar.imaging import decode
-from xemplar.index import SimilarityCalibration, publish
+from xemplar.index import SimilarityCalibration, current, publish
 from xemplar.indexing.publishing import activate, build_generation
 from xemplar.model.checkpoint import keep, load, save
 from xemplar.model.encoder import Precision, open_encoder
@@ -84,7 +84,10 @@ def test_a_calibration_that_is_published_stands_beside_the_similarity(
 
 
 def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
-    own_client: TestClient, own: SmallStore, caplog: pytest.LogCaptureFixture
+    own_client: TestClient,
+    own: SmallStore,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = ask(own_client, own.images[1])["generation"]
     with open_catalog(own.store.database_url) as catalog:
@@ -97,7 +100,14 @@ def test_a_damaged_generation_is_told_and_the_old_one_goes_on_answering(
         assert ask(own_client, own.images[1])["generation"] == old
     assert "generations: failed, and is tried again" in caplog.text
     assert "ids.npy" in caplog.text
-    time.sleep(2.5)  # two more looks
+    looks: list[Store] = []
+
+    def looked(store: Store) -> str:
+        looks.append(store)
+        return current(store)
+
+    monkeypatch.setattr(following, "current", looked)
+    wait_until(lambda: len(looks) > 2)  # the first two have ended
     assert len(caplog.records) == 1
 
 

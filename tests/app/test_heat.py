@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import xemplar_app
 
+from tests.agreement import PATIENCE
 from xemplar.imaging.overlay import OPACITY, heat_colours
 from xemplar.imaging.preprocess import PreprocessSpec, input_region, onto_image
 
@@ -35,7 +36,7 @@ def run(code: str, **given: Any) -> Any:
         console.log(JSON.stringify(answer));
     """
     command = ["node", "--no-warnings", "--input-type=module", "--eval", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return json.loads(done.stdout)
 
 

@@ -18,6 +18,7 @@ from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
+from tests.agreement import PATIENCE
 from tests.app.reading import serving
 from tests.images import drawn_image, encoded
 from tests.stores import SmallStore
@@ -75,7 +76,10 @@ def proxied(
     app = create_app(settings, open_retriever(settings))
     with serving(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)) as url:
         block = location(request.param).replace("http://127.0.0.1:8000", url)
-        with nginx(tmp_path, block) as address, httpx2.Client(base_url=address) as client:
+        with (
+            nginx(tmp_path, block) as address,
+            httpx2.Client(base_url=address, timeout=PATIENCE) as client,
+        ):
             yield client
 
 
@@ -101,12 +105,12 @@ def running(folder: Path, servers: str, port: int) -> Iterator[None]:
         began = time.monotonic()
         while not listens(port):
             assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() - began < 60
+            assert time.monotonic() - began < PATIENCE
             time.sleep(0.02)
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def listens(port: int) -> bool:
@@ -163,16 +167,18 @@ def test_the_documented_configuration_is_nginxs_and_limits_what_it_says(
     with (
         serving(config) as url,
         running(tmp_path, documented(url, certificate, key, tls, plain), tls),
-        httpx2.Client(base_url=f"https://127.0.0.1:{tls}", verify=trusted) as client,
+        httpx2.Client(
+            base_url=f"https://127.0.0.1:{tls}", verify=trusted, timeout=PATIENCE
+        ) as client,
     ):
-        moved = httpx2.get(f"http://127.0.0.1:{plain}/query?k=3")
+        moved = httpx2.get(f"http://127.0.0.1:{plain}/query?k=3", timeout=PATIENCE)
         assert moved.status_code == 301
         assert moved.headers["location"] == "https://xray.hospital.example/query?k=3"
         assert client.get("/metrics").status_code == 404
         answer = client.post("/query", files={"image": IMAGE})
         assert len(answer.raise_for_status().json()["neighbours"]) == 5
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
-        raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=60)
+        raw = HTTPSConnection("127.0.0.1", tls, context=trusted, timeout=PATIENCE)
         with closing(raw):
             raw.putrequest("POST", "/query")
             raw.putheader("Content-Length", str(66 * 2**20))

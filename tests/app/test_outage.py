@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from xemplar_app.security import KeyRing
 
+from tests.agreement import PATIENCE
 from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service
 from tests.system.postgres import NoPostgres, Postgres
@@ -38,7 +39,7 @@ def test_a_killed_postgres_is_told_to_clients_and_missed_no_longer_than_it_is_aw
             with clients_asking(service.url, recorder, clients=2, pause=0.02):
                 one = outage(service.url, server, recorder, "kill", seconds=2, before=1, after=2)
             service.wait_until_ready()
-            with httpx2.Client(base_url=service.url, timeout=60) as http:
+            with httpx2.Client(base_url=service.url, timeout=PATIENCE) as http:
                 recorder.check_acknowledged(http)
         finally:
             service.stop()

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.agreement import PATIENCE
 from tests.app.reading import IMAGE, needs_chromium
 
 pytestmark = needs_chromium
@@ -14,7 +15,7 @@ pytestmark = needs_chromium
 @pytest.fixture
 def docs(context: BrowserContext, page_url: str) -> Page:
     """/docs of a service that was asked a question before."""
-    httpx2.post(f"{page_url}/query", files={"image": IMAGE}).raise_for_status()
+    httpx2.post(f"{page_url}/query", files={"image": IMAGE}, timeout=PATIENCE).raise_for_status()
     page = context.new_page()
     page.goto(f"{page_url}/docs")
     expect(page.locator(".opblock-get").first).to_be_visible()

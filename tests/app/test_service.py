@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -59,14 +58,14 @@ def test_other_requests_are_answered_while_a_query_is_stuck(
 
     def stuck(inputs: Any) -> Features:
         entered.set()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return encode(inputs)
 
     monkeypatch.setattr(retriever.encoder, "encode", stuck)
     with ThreadPoolExecutor(2) as threads:
         try:
             answer = threads.submit(ask, client, IMAGE)
-            assert entered.wait(60)
+            assert entered.wait(PATIENCE)
             for path in ("/healthz", "/readyz"):
                 assert threads.submit(client.get, path).result(60).status_code == 200
             assert not answer.done()
@@ -82,7 +81,7 @@ def test_one_image_too_many_is_told_to_come_back_and_others_are_answered(
 
     def stuck(inputs: Any) -> Features:
         entered.release()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return encode(inputs)
 
     app = create_app(settings.model_copy(update={"images_at_once": 2}), retriever)
@@ -127,8 +126,7 @@ def test_an_image_is_never_written_to_disk(
         raise AssertionError("an image was written to a temporary file")
 
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rollover)
-    noise = np.random.default_rng(0).integers(0, 255, (1300, 1300), np.uint8)
-    image = encoded(noise)
+    image = encoded(drawn_image(60, 1300, 1300), "TIFF")  # which is not compressed
     assert len(image) > 1_500_000  # Starlette keeps up to 1 MB in memory by itself
 
     def files() -> set[str]:

@@ -19,6 +19,7 @@ from xemplar_app.main import create_app
 from xemplar_app.opening import open_retriever
 from xemplar_app.settings import ServiceSettings
 
+from tests.agreement import PATIENCE
 from tests.app.asking import bearer
 from tests.app.reading import serving
 from tests.stores import SmallStore
@@ -85,13 +86,17 @@ def run_schemathesis(url: str, *options: str) -> None:
 
 
 def operations(url: str) -> set[str]:
-    paths = httpx2.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx2.get(f"{url}/openapi.json", timeout=PATIENCE).json()["paths"]
     return {operation["operationId"] for path in paths.values() for operation in path.values()}
 
 
 def counted(what: re.Pattern[str], url: str, secret: str) -> set[str]:
     """The documented operations that the service has answered so, by its own metrics."""
-    text = httpx2.get(f"{url}/metrics", headers=bearer(secret)).raise_for_status().text
+    text = (
+        httpx2.get(f"{url}/metrics", headers=bearer(secret), timeout=PATIENCE)
+        .raise_for_status()
+        .text
+    )
     return operations(url) & set(what.findall(text))
 
 
@@ -116,4 +121,4 @@ def test_without_a_key_the_service_says_only_that_it_lives(url: str, secret: str
     run_schemathesis(url, "--phases", "examples,fuzzing,stateful", "--max-examples", "1")
     assert counted(ANSWERED, url, secret) == OPEN_TO_ALL
     assert counted(DENIED, url, secret) == operations(url) - OPEN_TO_ALL
-    assert httpx2.get(f"{url}/metrics").status_code == HTTPStatus.UNAUTHORIZED
+    assert httpx2.get(f"{url}/metrics", timeout=PATIENCE).status_code == HTTPStatus.UNAUTHORIZED

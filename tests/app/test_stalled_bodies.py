@@ -48,7 +48,7 @@ def stack() -> Iterator[ExitStack]:
 def begun(url: str, method: str, path: str, kind: str, begin: bytes, size: int) -> socket.socket:
     """A request that sends the first bytes of its body, and then nothing."""
     host, port = urlsplit(url).netloc.split(":")
-    client = socket.create_connection((host, int(port)), timeout=60)
+    client = socket.create_connection((host, int(port)), timeout=PATIENCE)
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\n"
     client.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode() + begin)
     return client
@@ -79,7 +79,7 @@ def large_pieces() -> int:
 def test_images_that_stand_still_keep_nobody_out(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
         stack.enter_context(begun_image(address))
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         answer = ask(client, IMAGE, k=1)
         rated = {"ratings": [{"case_id": answer["neighbours"][0]["case_id"], "rating": 3}]}
         path = f"/ratings/{sha256(IMAGE).hexdigest()[:16]}/a"
@@ -90,7 +90,7 @@ def test_images_that_stand_still_keep_nobody_out(address: str, stack: ExitStack)
 def test_work_without_images_needs_no_place(address: str, stack: ExitStack) -> None:
     for _ in range(4 * PLACES):
         stack.enter_context(begun(address, "POST", "/keys", "application/json", b"{", 100))
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=address, timeout=PATIENCE) as client:
         ask(client, IMAGE)
 
 
@@ -187,7 +187,7 @@ def test_one_key_sends_so_many_bodies_at_once_and_others_are_not_kept_out(
     head = f"application/json\r\nX-API-Key: {secret}"
     for _ in range(PLACES):
         stack.enter_context(begun(url, "PUT", f"/ratings/{'0' * 16}/a", head, b"{", 100))
-    with httpx2.Client(base_url=url, timeout=60) as client:
+    with httpx2.Client(base_url=url, timeout=PATIENCE) as client:
 
         def sent(key: str) -> httpx2.Response:
             return client.post("/query", content=pieces(), headers=bearer(key) | form)

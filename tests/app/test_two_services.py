@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.agreement import PATIENCE
 from tests.app.asking import bearer, problem
 from tests.system.common import Service, phantoms
 from tests.system.postgres import NoPostgres, Postgres
@@ -80,12 +81,12 @@ def headers(two: Two, name: str, address: str) -> dict[str, str]:
 
 
 def get(service: Service, path: str, headers: dict[str, str]) -> httpx2.Response:
-    return httpx2.get(f"{service.url}{path}", headers=headers, timeout=60)
+    return httpx2.get(f"{service.url}{path}", headers=headers, timeout=PATIENCE)
 
 
 def asked(service: Service, image: bytes, headers: dict[str, str]) -> dict[str, Any]:
     answer = httpx2.post(
-        f"{service.url}/query?k=3", files={"image": image}, headers=headers, timeout=60
+        f"{service.url}/query?k=3", files={"image": image}, headers=headers, timeout=PATIENCE
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()

@@ -84,7 +84,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert time.monotonic() - began < PATIENCE, log.read_text()[-2000:]
     yield Cluster(address, environment)
     os.killpg(started.pid, signal.SIGTERM)
-    started.wait(60)
+    started.wait(PATIENCE)
     shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -15,9 +15,9 @@ from xemplar_indexer import worker
 from xemplar_indexer.worker import JobWatcher, Worker
 
 from tests.agreement import PATIENCE, wait_until
-from tests.stores import CASES, SmallStore
+from tests.stores import CASES, SmallStore, catalog_in
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog import Catalog, open_catalog
 from xemplar.errors import DatabaseUnreachable, NothingIndexed
 from xemplar.index import current, generations
 from xemplar.model.checkpoint import load
@@ -25,14 +25,8 @@ from xemplar.operations.jobs import Job, Jobs, JobState
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def catalog(store: Store) -> Iterator[Catalog]:
-    migrate(store.database_url)
-    with open_catalog(store.database_url) as opened:
+def catalog(store: Store, sqlite_template: Path) -> Iterator[Catalog]:
+    with catalog_in(store, sqlite_template) as opened:
         yield opened
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from socket import SHUT_RDWR
@@ -33,8 +33,16 @@ class Asked:
     data: bytes
     answer: Answer
 
-    def results(self, at: datetime = AT) -> tuple[ResultObject, ...]:
-        """The answer's objects."""
+    def results(self) -> tuple[ResultObject, ...]:
+        """The answer's objects, made once."""
+        return self._results
+
+    @cached_property
+    def _results(self) -> tuple[ResultObject, ...]:
+        return self.made_anew()
+
+    def made_anew(self, at: datetime = AT) -> tuple[ResultObject, ...]:
+        """The answer's objects, dated, each time they are asked for."""
         live, media = self.retriever.live, self.retriever.media
         made: tuple[ResultObject, ...] = result_objects(self.data, live, media, self.answer, at)
         return made

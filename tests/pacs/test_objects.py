@@ -83,11 +83,11 @@ def test_leave_nothing_of_the_patient_in_store_database_or_log(
 
 
 def test_are_the_same_bytes_when_repeated(asked: Asked) -> None:
-    assert [one.data for one in asked.results()] == [one.data for one in asked.results()]
+    assert [one.data for one in asked.made_anew()] == [one.data for one in asked.results()]
 
 
 def test_are_the_same_objects_at_another_time(asked: Asked) -> None:
-    later = asked.results(AT + timedelta(hours=3))
+    later = asked.made_anew(AT + timedelta(hours=3))
     assert [one.uid for one in later] == [one.uid for one in asked.results()]
     for before, after in zip(read(asked.results()), read(later), strict=True):
         assert before.ContentTime != after.ContentTime
@@ -96,14 +96,14 @@ def test_are_the_same_objects_at_another_time(asked: Asked) -> None:
 
 def test_are_dated_in_the_time_zone_of_the_image(retriever: Retriever) -> None:
     asked = ask(retriever, film(IMAGE, TimezoneOffsetFromUTC="-0330"))
-    for one in read(asked.results(datetime(2026, 1, 1, 2, 0, tzinfo=UTC))):
+    for one in read(asked.made_anew(datetime(2026, 1, 1, 2, 0, tzinfo=UTC))):
         assert (one.ContentDate, one.ContentTime) == ("20251231", "223000")
         assert one.TimezoneOffsetFromUTC == "-0330"
 
 
 def test_need_a_time_with_a_time_zone(asked: Asked) -> None:
     with pytest.raises(InvalidArgument, match="has no time zone"):
-        asked.results(datetime(2026, 1, 1))  # noqa: DTZ001
+        asked.made_anew(datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 def test_hold_a_limited_number_of_cases(asked: Asked) -> None:

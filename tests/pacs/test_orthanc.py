@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import dcmread
 from pynetdicom import AE
 
-from tests.pacs.conftest import AT, Asked
+from tests.pacs.conftest import Asked
 from tests.pacs.films import INSTANCE, STUDY
 from tests.pacs.variants import VARIANTS
 from tests.system.orthanc import NoOrthanc, Orthanc
@@ -67,7 +67,7 @@ def test_results_join_the_study_of_their_image_and_are_there_once(
     asked: Asked = VARIANTS[name](retriever)
     send(archive, [asked.data])
     before = archive.rest("/patients?expand")
-    files = [one.data for one in asked.results(AT)]
+    files = [one.data for one in asked.results()]
     for _ in range(2):  # the acknowledgement was lost
         send(archive, files)
 

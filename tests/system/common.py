@@ -16,6 +16,7 @@ import httpx2
 from rich.console import Console
 from rich.table import Table
 
+from tests.agreement import PATIENCE
 from tests.images import TINY, encoded, seeded_weights
 from xemplar.archive.store import Store
 from xemplar.catalog import migrate, open_catalog
@@ -31,7 +32,6 @@ from xemplar.model.encoder import Precision, open_encoder
 from xemplar.phantom import write_phantoms
 from xemplar.phantom.radiograph import phantom
 
-START_SECONDS = 120.0
 SIDE = 128
 """Side of a phantom in pixels."""
 
@@ -111,12 +111,12 @@ class Process:
 
     def wait(self) -> int:
         """Wait until it ends; return its exit status."""
-        return self._process.wait(START_SECONDS)
+        return self._process.wait(PATIENCE)
 
     def stop(self) -> int:
         """Terminate it; return its exit status."""
         self._process.terminate()
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE)
 
 
 class Service(Process):
@@ -142,7 +142,7 @@ class Service(Process):
         Raises:
             RuntimeError: it ended or took too long; contains the end of its log.
         """
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while self.lives and time.monotonic() < deadline:
             try:
                 if httpx2.get(f"{self.url}/readyz", timeout=5).is_success:

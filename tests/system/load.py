@@ -29,6 +29,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from tests.agreement import PATIENCE
 from tests.system.clients import clients_asking
 from tests.system.common import show, verdict
 from tests.system.recorder import Recorder, Sample
@@ -183,7 +184,7 @@ def report(recorder: Recorder, swaps: list[Swap], seconds: float) -> None:
 
 def memory(url: str) -> float:
     """Return the service's resident memory in MiB."""
-    for line in httpx2.get(f"{url}/metrics").text.splitlines():
+    for line in httpx2.get(f"{url}/metrics", timeout=PATIENCE).text.splitlines():
         if line.startswith("process_resident_memory_bytes "):
             return float(line.split()[1]) / MEBI
     raise RuntimeError("the metrics do not contain the service's memory")

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.agreement import PATIENCE
 from tests.system.common import free_port
 
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-SECONDS = 60.0
 
 
 class NoOrthanc(Exception):
@@ -66,7 +66,7 @@ class Orthanc:
             self._process = subprocess.Popen(
                 [str(ORTHANC), str(self._configuration)], stdout=log, stderr=subprocess.STDOUT
             )
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.__exit__(None, None, None)
@@ -81,20 +81,24 @@ class Orthanc:
         trace: TracebackType | None,
     ) -> None:
         self._process.terminate()
-        self._process.wait(SECONDS)
+        self._process.wait(PATIENCE)
 
     def rest(self, path: str) -> Any:
         """What its own HTTP interface says at an address, parsed."""
-        return httpx2.get(f"{self.url}{path}").raise_for_status().json()
+        return httpx2.get(f"{self.url}{path}", timeout=PATIENCE).raise_for_status().json()
 
     def file(self, instance: str) -> bytes:
         """The file of an instance, by Orthanc's id of it."""
-        return httpx2.get(f"{self.url}/instances/{instance}/file").raise_for_status().content
+        return (
+            httpx2.get(f"{self.url}/instances/{instance}/file", timeout=PATIENCE)
+            .raise_for_status()
+            .content
+        )
 
     def empty(self) -> None:
         """Delete everything in it."""
         for patient in self.rest("/patients"):
-            httpx2.delete(f"{self.url}/patients/{patient}").raise_for_status()
+            httpx2.delete(f"{self.url}/patients/{patient}", timeout=PATIENCE).raise_for_status()
 
     def _answers(self) -> bool:
         try:

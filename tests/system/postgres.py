@@ -17,8 +17,9 @@ from typing import Self
 
 import psycopg
 
+from tests.agreement import PATIENCE
+
 NOBODY = 65534
-START_SECONDS = 60
 
 
 class NoPostgres(Exception):
@@ -73,7 +74,7 @@ class Postgres:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self.answers():
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
@@ -137,7 +138,7 @@ class Postgres:
 
     def _ended(self) -> None:
         if self._server is not None:
-            self._server.wait(START_SECONDS)
+            self._server.wait(PATIENCE)
             self._server = None
 
     def _signal_all(self, number: signal.Signals) -> None:

@@ -19,6 +19,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
+from tests.agreement import PATIENCE
 from tests.system.clients import NEVER_BUSY, clients_asking
 from tests.system.common import Service, show, verdict
 from tests.system.postgres import Postgres
@@ -113,9 +115,10 @@ class Probe:
         self.unhealthy = 0
         self.seen = False
 
-    def until(self, end: float) -> None:
-        """Poll /healthz until a time (``time.monotonic``)."""
-        while time.monotonic() < end:
+    def until(self, end: float, seen: Callable[[], bool] = lambda: True) -> None:
+        """Poll /healthz until a time (``time.monotonic``), and longer until something is seen."""
+        last = end + PATIENCE
+        while time.monotonic() < end or (not seen() and time.monotonic() < last):
             began = time.monotonic()
             healthy = self._http.get("/healthz").is_success
             self.unhealthy += not healthy or time.monotonic() - began > HEALTHY_SECONDS
@@ -125,10 +128,11 @@ class Probe:
         """Return whether /readyz succeeds."""
         return self._http.get("/readyz").is_success
 
-    def look_for_outage(self) -> None:
-        """Record whether /readyz and the metrics report an outage."""
+    def sees_outage(self) -> bool:
+        """Return, and record, whether /readyz and the metrics report an outage."""
         down = "xemplar_database_up 0.0" in self._http.get("/metrics").text
         self.seen = not self.ready() and down
+        return self.seen
 
 
 def outage(
@@ -143,6 +147,8 @@ def outage(
 ) -> Outage:
     """Interrupt the server for ``seconds``, monitoring the service before, during and after.
 
+    Each of the three lasts longer where a busy machine has not yet shown what is looked for.
+
     Args:
         url: of the service.
         server: its database.
@@ -153,23 +159,26 @@ def outage(
         after: seconds to monitor after it.
     """
     first = len(recorder.samples)
+
+    def told(is_so: Callable[[Sample], bool]) -> Callable[[], bool]:
+        return lambda: any(is_so(sample) for sample in recorder.samples[first:])
+
     with httpx2.Client(base_url=url, timeout=60) as http:
         probe = Probe(http)
-        probe.until(time.monotonic() + before)
+        probe.until(time.monotonic() + before, told(lambda sample: sample.ok))
         down = time.monotonic()
         {"stop": server.stop, "kill": server.kill, "freeze": server.freeze}[how]()
-        probe.until(down + seconds / 2)
-        probe.look_for_outage()
-        probe.until(down + seconds)
+        probe.until(down + seconds / 2, probe.sees_outage)
+        probe.until(down + seconds, told(lambda sample: sample.refused_with_retry_after))
         if how == "freeze":
             server.thaw()
         else:
             server.start()
         up = time.monotonic()
-        while not probe.ready() and time.monotonic() < up + after:
+        while not probe.ready() and time.monotonic() < up + PATIENCE:
             time.sleep(LOOK_SECONDS / 10)
         ready = time.monotonic() - up
-        probe.until(up + after)
+        probe.until(up + after, told(lambda sample: sample.ok and sample.began >= up))
     samples = tuple(recorder.samples[first:])
     return Outage(how, down, up, samples, ready, probe.unhealthy, probe.seen)
 

@@ -8,15 +8,11 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.agreement import PATIENCE
 from tests.system.common import Process
 
 DONE = "was carried out"
 """What only a change that was done may be answered."""
-
-TOLD_SECONDS = 60.0
-"""Limit until readiness reports a problem; it checks every five seconds, and the machine may be
-busy."""
-
 
 Command = tuple[str | Path, ...]
 
@@ -122,7 +118,7 @@ class Trial:
 
     def readiness_reports(self, refused: bool) -> None:
         """Check that readiness stays 200 and reports whether writes are refused."""
-        deadline = time.monotonic() + TOLD_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             answer = self.http.get("/readyz")
             if answer.is_success and (answer.json()["writes_refused"] is not None) == refused:
@@ -140,7 +136,7 @@ class Trial:
         why = " failed: the catalog's database does not answer"
         told = answer.status_code == 503 and why in _detail(answer)
         self._expect(told, "removal without a database", answer)
-        deadline = time.monotonic() + TOLD_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while (ready := self.http.get("/readyz")).is_success and time.monotonic() < deadline:
             time.sleep(0.1)
         self._expect(ready.status_code == 503, "readiness without a database", ready)

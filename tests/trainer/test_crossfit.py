@@ -156,13 +156,15 @@ class Small(nn.Module):
     "teacher", ["small", pytest.param("efficientnet-lite2", marks=pytest.mark.long)]
 )
 def test_a_training_with_soft_labels_runs_from_end_to_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str
 ) -> None:
     dataset = drawn_set(tmp_path / "set", train=24, val=8)
     short = replace(FITTED, epochs=1, mixup=0.4, pkt_weight=0.1, batch_size=8)
     if teacher == "small":
         monkeypatch.setattr(crossfit, "pretrained", lambda _: Small())
         short = replace(short, pkt_weight=0.0)
+    else:
+        request.getfixturevalue("_whole_teacher")
     path = train(
         short, [open_dataset(dataset.root)], tmp_path / "run", architecture=TINY, console=QUIET
     )

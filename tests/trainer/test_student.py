@@ -1,5 +1,7 @@
 """What guides a training beside the labels: a teacher's maps, and the average of the weights."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from xemplar_trainer.data import Sample
 from xemplar_trainer.losses import FeatureDistillation, outside_box_loss, pkt_loss
 from xemplar_trainer.settings import LossWeights
 from xemplar_trainer.student import Student, average_told, decay_after, moving_average
-from xemplar_trainer.teacher import open_teacher
+from xemplar_trainer.teacher import EfficientNetLite, OpenVinoTeacher, open_teacher, pretrained
 
+from tests.agreement import assert_agree
 from tests.images import TINY
+from tests.trainer.conftest import NAME, small_teacher
 from xemplar.errors import ConfigurationError
 from xemplar.imaging.preprocess import PreprocessSpec
 from xemplar.model.pytorch import DenseNetwork
@@ -232,7 +236,7 @@ def test_an_average_that_does_not_reach_its_decay_is_told() -> None:
 
 
 def test_efficientnet_lite_gives_maps_of_three_depths_and_stays_frozen() -> None:
-    teacher = open_teacher("efficientnet-lite2", "cpu")
+    teacher = pretrained(NAME)
     maps = teacher.maps(torch.rand(2, 64, 64))
     assert teacher.channels == (48, 120, 1280)
     assert [tuple(one.shape) for one in maps] == [
@@ -241,10 +245,27 @@ def test_efficientnet_lite_gives_maps_of_three_depths_and_stays_frozen() -> None
         (2, 1280, 2, 2),
     ]
     assert not any(one.requires_grad for one in maps)
-    grey = torch.rand(2, 64, 64)
-    assert all(
-        torch.equal(a, b) for a, b in zip(teacher.maps(grey), teacher.maps(grey), strict=True)
-    )
+
+
+@pytest.mark.parametrize(
+    "network",
+    [small_teacher, pytest.param(pretrained, marks=pytest.mark.long)],
+    ids=["small", "whole"],
+)
+def test_on_a_processor_the_teacher_says_what_pytorch_says_each_time(
+    request: pytest.FixtureRequest, network: Callable[[str], EfficientNetLite]
+) -> None:
+    if network is pretrained:
+        request.getfixturevalue("_whole_teacher")
+    teacher, grey = open_teacher(NAME, "cpu"), torch.rand(2, 64, 64)
+    assert isinstance(teacher, OpenVinoTeacher)
+    wanted = network(NAME)
+    assert teacher.channels == wanted.channels
+    for found, again, map_ in zip(
+        teacher.maps(grey), teacher.maps(grey), wanted.maps(grey), strict=True
+    ):
+        assert torch.equal(found, again)
+        assert_agree(found.numpy(), map_.numpy())
 
 
 def test_an_unknown_teacher_is_refused_naming_those_there_are() -> None:

@@ -40,16 +40,8 @@ def url(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database: to copy it is much faster than to migrate another one."""
-    file = tmp_path_factory.mktemp(TEMPLATE) / "catalog.sqlite"
-    migrate(f"sqlite:///{file}")
-    return file
-
-
-@pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
-    """The same in PostgreSQL."""
+    """A migrated database in PostgreSQL."""
     migrate(postgres.create(TEMPLATE))
     return TEMPLATE
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from tests.images import drawn_image
 from tests.pacs.films import film
 from tests.pacs.web_archive import WebArchive
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog import Catalog
 from xemplar.indexing.job import embed_images
 from xemplar.indexing.result import IndexingResult
 from xemplar.model.checkpoint import Checkpoint
@@ -46,18 +45,6 @@ def web() -> Iterator[WebArchive]:
 @pytest.fixture(scope="session")
 def encoder(tiny: Checkpoint) -> Encoder:
     return open_encoder(tiny, precision=Precision.FLOAT32)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def catalog(store: Store) -> Iterator[Catalog]:
-    migrate(store.database_url, store)
-    with open_catalog(store.database_url) as opened:
-        yield opened
 
 
 class Runner:

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.agreement import PATIENCE
 from tests.pacs.fetch.conftest import archived
 from tests.pacs.fetch.test_fetching import rows
 from tests.system.common import Process, count_cases
@@ -34,7 +35,7 @@ def archive(tmp_path: Path) -> Iterator[Orthanc]:
 
 def wait_until(so: Callable[[], bool], process: Process) -> None:
     """Wait for a condition while a process runs."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE
     while not so():
         assert process.lives, process.said
         assert time.monotonic() < until, process.said
@@ -54,7 +55,7 @@ def test_an_archive_is_fetched_by_a_command(
     """With the numbers of cases at which the command is killed."""
     films = [archived(number) for number in range(count)]
     for film in films:
-        httpx2.post(f"{archive.url}/instances", content=film).raise_for_status()
+        httpx2.post(f"{archive.url}/instances", content=film, timeout=PATIENCE).raise_for_status()
     store = Store(tmp_path / "store")
     line = ["dicom", "fetch", f"{archive.url}/dicom-web", "--store", store.root]
     line += ["--checkpoint", tiny_checkpoint, "--precision", "float32", "--threads", "1"]

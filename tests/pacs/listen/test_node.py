@@ -9,7 +9,7 @@ from xemplar_pacs.listen.node import Loop
 from xemplar_pacs.listen.receiver import OUT_OF_RESOURCES
 from xemplar_pacs.outbox.outbox import Outbox
 
-from tests.agreement import wait_until
+from tests.agreement import PATIENCE, wait_until
 from tests.images import drawn_image
 from tests.pacs.films import film
 from tests.pacs.listen.conftest import started
@@ -53,7 +53,7 @@ def test_a_loop_survives_every_error_and_says_each_once(
 
     loop = Loop("task", task, seconds=0.01)
     loop.start()
-    assert over.wait(60)
+    assert over.wait(PATIENCE)
     loop.stop()
     loop.join(60)
     assert caplog.text.count("no room") == 1
@@ -70,9 +70,9 @@ def test_a_woken_loop_does_not_wait(folder: Path) -> None:
 
     loop = Loop("task", task, seconds=3600)
     loop.start()
-    assert looked.wait(60)
+    assert looked.wait(PATIENCE)
     loop.wake()
-    assert ran.wait(60)
+    assert ran.wait(PATIENCE)
     loop.stop()
     loop.join(60)
 

@@ -36,11 +36,6 @@ from xemplar.index.inverted import FLAT_LIMIT, factory_for
 from xemplar.index.manifest import METRIC, ROWS, FileRecord
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def built(store: Store, count: int = 5, digest: str = "1" * 64) -> Manifest:
     ids = np.arange(count, dtype=np.int64)
     return build(store, checkpoint(digest), source(ids, random_vectors(count)))

@@ -1,21 +1,16 @@
-"""An empty store with its catalog."""
+"""The empty catalog of a store, which is SQLite's."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.stores import catalog_in
 from xemplar.archive.store import Store
-from xemplar.catalog import Catalog, migrate, open_catalog
+from xemplar.catalog import Catalog
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def catalog(store: Store) -> Iterator[Catalog]:
-    migrate(store.database_url)
-    with open_catalog(store.database_url) as opened:
+def catalog(store: Store, sqlite_template: Path) -> Iterator[Catalog]:
+    with catalog_in(store, sqlite_template) as opened:
         yield opened

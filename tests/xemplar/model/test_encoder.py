@@ -102,8 +102,9 @@ def test_bfloat16_agrees_with_float32(
     half, whole = encoder.encode(images), reference.encode(images)
     flat = (len(images), -1)
     assert cosines(half.maps.reshape(flat), whole.maps.reshape(flat)).min() >= 0.9999
-    # one of the images is nearly usual, so that rounding is a good part of what it departs by
-    assert np.median(cosines(half.embedding, whole.embedding)) >= 0.999
+    # what an image departs by from the usual is several times smaller than its maps, and the
+    # rounding is not; of one that is nearly usual it is a good part
+    assert np.median(cosines(half.embedding, whole.embedding)) >= 0.99
 
 
 def test_without_bfloat16_instructions_auto_is_float32_and_bfloat16_is_rejected(

@@ -24,11 +24,6 @@ QUERY = SavedQuery("5f2b6c0a9d3e4f71", "0fd0a7f2b8a1c9de", b"what explains it")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def collections(catalog: Catalog, store: Store) -> Collections:
     return Collections(catalog.engine, store, DAYS)
 
