@@ -9,9 +9,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, false, make_url, text, update
+from sqlalchemy import URL, Connection, Engine, event, false, make_url, text, update
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from xemplar.archive.permissions import make_folder
 from xemplar.archive.storage_errors import writing_files
@@ -47,13 +48,35 @@ def connect(url: str, *, no_timeout: bool = False, connections: int = 15) -> Eng
         if address.get_backend_name() == "postgresql":
             from xemplar.catalog.postgres import connect_postgres
 
-            return connect_postgres(with_password(address), connections, no_timeout=no_timeout)
-        return connect_sqlite(address, connections)
+            engine = connect_postgres(with_password(address), connections, no_timeout=no_timeout)
+        else:
+            engine = connect_sqlite(address, connections)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the database URL needs {error.name}; install it with `pip install "
             "'xemplar[postgres]'`"
         ) from error
+    _close_what_comes_back_late(engine)
+    return engine
+
+
+def _close_what_comes_back_late(engine: Engine) -> None:
+    """Close connections that are returned after `Engine.dispose`.
+
+    SQLAlchemy leaves them to the garbage collector: a service that stops while one of its threads
+    still reads would leave them open.
+    """
+    disposed = False
+
+    @event.listens_for(engine, "engine_disposed")
+    def _disposed(_engine: Engine) -> None:
+        nonlocal disposed
+        disposed = True
+
+    @event.listens_for(engine, "checkin")
+    def _returned(_connection: object, record: ConnectionPoolEntry) -> None:
+        if disposed:
+            record.invalidate()
 
 
 def migrate(url: str, store: Store | None = None) -> None:

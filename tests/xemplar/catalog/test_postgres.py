@@ -48,3 +48,15 @@ def test_an_answer_that_is_long_and_on_its_way_is_waited_for(engine: Engine) -> 
     slowly = "SELECT pg_sleep(0.02), repeat('x', 20000) FROM generate_series(1, 100)"
     with reading(engine) as one:
         assert len(one.execute(text(slowly)).all()) == 100
+
+
+def test_a_connection_in_use_while_the_engine_is_disposed_of_is_closed_on_its_return(
+    engine: Engine,
+) -> None:
+    with engine.connect() as one:
+        one.execute(text("SELECT 1"))
+        kept = one.connection.driver_connection
+        engine.dispose()
+        assert kept is not None
+        assert not kept.closed
+    assert kept.closed
