@@ -217,7 +217,7 @@ def _serve(settings: "ServiceSettings", sockets: "list[socket]", named: str | No
     from .listening import url_of
     from .logs import configure_logs
     from .main import create_app
-    from .memory import give_back_large_pieces
+    from .memory import freeze_loaded_objects, give_back_large_pieces
 
     give_back_large_pieces()
     configure_logs(settings.log_format)
@@ -228,6 +228,7 @@ def _serve(settings: "ServiceSettings", sockets: "list[socket]", named: str | No
         server.should_exit = True
 
     def tell(retriever: "Retriever") -> None:
+        freeze_loaded_objects()
         log, live = logging.getLogger("xemplar"), retriever.checkpoint.digest
         if named and named != live:
             log.warning(

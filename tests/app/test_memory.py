@@ -59,3 +59,17 @@ def test_a_large_piece_of_memory_is_kept_or_given_back(how: str, kept: bool) -> 
 @pytest.mark.parametrize(("how", "kept"), [("as glibc does", False), ("given back", True)])
 def test_the_memory_of_a_usual_image_is_kept_for_the_next(how: str, kept: bool) -> None:
     assert run("usual_ones", how) == str(kept)
+
+
+def test_what_a_service_loaded_is_left_out_of_garbage_collection() -> None:
+    program = """
+import gc
+from xemplar_app.memory import freeze_loaded_objects
+loaded = len(gc.get_objects())
+freeze_loaded_objects()
+print(gc.get_freeze_count() > loaded / 2 > len(gc.get_objects()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "True"
