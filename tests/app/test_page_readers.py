@@ -65,6 +65,7 @@ def test_a_study_is_read_film_by_film_until_its_end(
     expect(reading.get_by_role("heading", name="Is there an effusion?")).to_be_visible()
     expect(reading.locator(".card")).to_have_count(1)
     expect(reading.get_by_role("button", name="Save and go on")).to_be_disabled()
+    expect(reading.get_by_role("button", name="Save and go on")).to_have_css("opacity", "0.5")
     answer(reading, "How sure are you?", "9")
     expect(reading.get_by_role("button", name="Save and go on")).to_be_disabled()
     answer(reading, "How far did you rely", "3")

@@ -3,6 +3,7 @@
 Images are drawn on demand, as most are never viewed.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +21,9 @@ from xemplar.retrieval.snapshot import Snapshot
 
 Map: TypeAlias = npt.NDArray[np.float32]
 """float32 (g, g) in the frame of the network's input."""
+
+DRAWN_AT_ONCE = 2
+"""Overlays of an answer that are drawn at once: more threads take longer to start than they save."""
 
 
 def query_image(answer: ExplainedQuery, side: int = DISPLAY_SIDE) -> bytes:
@@ -124,11 +128,16 @@ def matches(
 
 def overlays(live: Snapshot, media: Media, answer: Answer, side: int = 512) -> dict[str, bytes]:
     """Render the overlay of the query (key "query") and of each case in the answer (case id)."""
-    drawn = {"query": query_overlay(live, answer, side=side)}
-    for shown in (*answer.neighbours, *answer.counter_examples):
-        case = shown.case
-        drawn[case.case_id] = case_overlay(live, media, case, answer.explained, side)
-    return drawn
+
+    def drawn(case: Case | None) -> bytes:
+        if case is None:
+            return query_overlay(live, answer, side=side)
+        return case_overlay(live, media, case, answer.explained, side)
+
+    cases = [shown.case for shown in (*answer.neighbours, *answer.counter_examples)]
+    with ThreadPoolExecutor(DRAWN_AT_ONCE) as threads:  # OpenCV and numpy leave Python's lock
+        pictures = threads.map(drawn, (None, *cases))
+        return dict(zip(("query", *(case.case_id for case in cases)), pictures, strict=True))
 
 
 def maps(live: Snapshot, answer: Answer) -> dict[str, Map | None]:
