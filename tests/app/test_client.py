@@ -132,7 +132,8 @@ def test_words_are_asked_without_an_image(changing: Client) -> None:
 def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
     """Dates, numbers, lists and choices come to the service as it wants them."""
     today = datetime.now(UTC).date()
-    other, liked, unliked, *_ = (near.case_id for near in reading.query(small.images[1]).neighbours)
+    first = reading.query(small.images[1])
+    other, liked, unliked, with_case, *_ = (near.case_id for near in first.neighbours)
     question = QueryParameters(
         any_of=["Effusion", "No Finding"],
         all_of=[],
@@ -155,6 +156,8 @@ def test_every_filter_may_be_named(reading: Client, small: SmallStore) -> None:
         like=[liked],
         unlike=[unliked],
         region="0,0,1,0.5",
+        with_case=[with_case],
+        with_query=[first.query_id],
         prevalence=True,
         include="overlays",
     )
