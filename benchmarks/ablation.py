@@ -235,9 +235,10 @@ def main() -> None:
         for folder, domain in zip(given.data, domains, strict=True)
     ]
     settings = recipe(
-        "guided", size=128, small_epochs=0, epochs=PHASES, warmup_epochs=35, images_per_epoch=4 * given.batch_size,
-        crossfit=0, soft_labels=given.soft_labels, projection=0, batch_size=given.batch_size,
-        ema_decay=0.99, workers=given.workers, resident="yes", gamma=0.2, noise=0.02,
+        "guided", size=128, small_epochs=0, epochs=PHASES, warmup_epochs=35,
+        images_per_epoch=4 * given.batch_size, batch_size=given.batch_size, crossfit=0,
+        soft_labels=given.soft_labels, projection=0, ema_decay=0.99, workers=given.workers,
+        resident="yes", gamma=0.2, noise=0.02,
     )  # fmt: skip
     splits = frontal_images(sets, settings)
     ours = [r for r in splits[TRAIN] if fold_of(r, 0) or r.source == sets[-1].name != sets[0].name]
