@@ -24,10 +24,8 @@ limit_threads(os.environ)  # as the command does
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
-from rich.table import Table  # noqa: E402
-from xemplar_evaluator.bootstrap import estimate  # noqa: E402
 
-from benchmarks.steering import K, Rows, findings_of, share  # noqa: E402
+from benchmarks.steering import K, Rows, findings_of, share, table  # noqa: E402
 from xemplar.api.search import Search  # noqa: E402
 from xemplar.archive.store import Store  # noqa: E402
 from xemplar.data.datasets import DatasetImage, open_dataset  # noqa: E402
@@ -82,20 +80,6 @@ def ask(retriever: Retriever, images: Sequence[DatasetImage], seed: int) -> Rows
     return rows
 
 
-def table(rows: Rows) -> Table:
-    """Means of each way, and gains."""
-    patients, shares = [patient for patient, _ in rows], np.array([found for _, found in rows])
-    shown = Table("", "share (95 %)", title=f"{len(rows)} searches", box=None)
-    values = dict(zip(WAYS, shares.T, strict=True)) | {
-        f"{WAYS[one]} - {WAYS[other]}": shares[:, one] - shares[:, other] for one, other in GAINS
-    }
-    for name, column in values.items():
-        found = estimate(column, patients)
-        assert found is not None
-        shown.add_row(name, str(found))
-    return shown
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -110,7 +94,8 @@ def main() -> None:
         if asked.split is None or image.split in asked.split
     ]
     with closing(Retriever.open(default_checkpoint(), Store(asked.store))) as retriever:
-        Console().print(table(ask(retriever, images, asked.seed)))
+        rows = ask(retriever, images, asked.seed)
+        Console().print(table("ten with the finding", WAYS, rows, GAINS))
 
 
 if __name__ == "__main__":

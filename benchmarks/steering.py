@@ -42,6 +42,8 @@ from xemplar.retrieval.retriever import Retriever  # noqa: E402
 K = 10
 WAYS = ("not steered", "steered", "steered by shuffled marks")
 PLACES = ("whole image", "box", "mirrored box")
+PAIRS = ((1, 0), (2, 0), (1, 2))
+"""Pairs of ways that are compared."""
 
 Rows = list[tuple[str | None, tuple[float, ...]]]
 """Patient, and the share of the K cases by each way."""
@@ -103,16 +105,14 @@ def look(retriever: Retriever, boxed: Path) -> Rows:
     return rows
 
 
-def table(title: str, ways: Sequence[str], rows: Rows) -> Table:
-    """Means of each way, and differences to the others."""
+def table(
+    title: str, ways: Sequence[str], rows: Rows, pairs: Sequence[tuple[int, int]] = PAIRS
+) -> Table:
+    """Means of each way, and differences of the pairs of ways."""
     patients, shares = [patient for patient, _ in rows], np.array([found for _, found in rows])
     shown = Table("", "share (95 %)", title=f"{title}; {len(rows)} searches", box=None)
-    first, right, wrong = shares.T
-    values = {
-        **dict(zip(ways, shares.T, strict=True)),
-        f"{ways[1]} - {ways[0]}": right - first,
-        f"{ways[2]} - {ways[0]}": wrong - first,
-        f"{ways[1]} - {ways[2]}": right - wrong,
+    values = dict(zip(ways, shares.T, strict=True)) | {
+        f"{ways[one]} - {ways[other]}": shares[:, one] - shares[:, other] for one, other in pairs
     }
     for name, column in values.items():
         found = estimate(column, patients)

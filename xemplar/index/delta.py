@@ -17,7 +17,7 @@ from xemplar.catalog import Batch, Catalog
 from xemplar.catalog.tally import Tally
 from xemplar.errors import Mismatch, NotFound
 from xemplar.index.engine import SearchableGeneration
-from xemplar.index.exact import cosines, margin, within
+from xemplar.index.exact import cosines, margin, rows_of, within
 from xemplar.index.filters import CurrentColumns
 from xemplar.index.generation import Hits
 from xemplar.index.manifest import Manifest
@@ -131,8 +131,9 @@ class LiveIndex:
         columns = self._columns.of(catalog, self._ids)
         mask = columns.mask(wanted, known_absent, catalog.access.sources)
         if wanted.says is not None:
-            said = catalog.reports.saying(wanted.terms)
-            mask &= _mask(self._ids, said[within(said, self._ids)])
+            said = np.zeros(len(mask), bool)
+            said[rows_of(catalog.reports.saying(wanted.terms), self._ids)] = True
+            mask &= said
         return mask
 
     def tally(self, catalog: Catalog, mask: npt.NDArray[np.bool_] | None = None) -> Tally:
@@ -295,13 +296,6 @@ class Changes:
 
     added: int
     removed: int
-
-
-def _mask(ids: npt.NDArray[np.int64], some: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return a mask of those ids, ascending, that are some, which all are among them."""
-    found = np.zeros(len(ids), bool)
-    found[np.searchsorted(ids, some)] = True
-    return found
 
 
 def _position(ids: npt.NDArray[np.int64], case: int) -> int | None:

@@ -32,6 +32,12 @@ def within(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArr
     return found
 
 
+def rows_of(some: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return the rows in ``ids``, which are ascending, of those of some that are among them."""
+    rows = np.searchsorted(ids, some)
+    return rows[np.searchsorted(ids, some, "right") > rows]
+
+
 def margin(dimension: int) -> float:
     """Return how far two cosines in float32 may be in the wrong order.
 

@@ -12,6 +12,7 @@ from xemplar.catalog import Case, CaseReport, Catalog
 from xemplar.catalog.tally import Tally
 from xemplar.errors import NotFound
 from xemplar.index import Hits, LiveIndex
+from xemplar.index.exact import rows_of
 from xemplar.index.milvus.columns import Condition
 from xemplar.model.densenet import Features
 from xemplar.reports.terms import Place, places
@@ -127,8 +128,10 @@ class Scope:
         self._tally: Tally | None = None
         if catalog.access.sources is not None or not search.matches_all:
             self._matching = self._match(search)
-        ids, named_rows = generation.ids, _rows(generation.ids, named)
-        matching = np.ones(len(ids), bool) if self._matching is None else self._matching.mask
+        named_rows = rows_of(np.fromiter(named, np.int64, len(named)), generation.ids)
+        matching = (
+            np.ones(len(generation.ids), bool) if self._matching is None else self._matching.mask
+        )
         self.words = self._rank_by_words()
         self.matched = int(np.count_nonzero(matching) - np.count_nonzero(matching[named_rows]))
 
@@ -376,13 +379,6 @@ class Scope:
             return False
         contrast = self._images.contrast(case.image_sha256)
         return any(self._images.same(contrast, other.image_sha256) for other in others)
-
-
-def _rows(ids: npt.NDArray[np.int64], some: Collection[int]) -> npt.NDArray[np.intp]:
-    """Returns the rows of those of a few cases that are among ``ids``, which are ascending."""
-    wanted = np.fromiter(some, np.int64, len(some))
-    rows = np.searchsorted(ids, wanted)
-    return rows[np.searchsorted(ids, wanted, "right") > rows]
 
 
 def _named(generation: LiveIndex, cases: Sequence[Case], otherwise: str) -> npt.NDArray[np.float32]:
