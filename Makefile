@@ -11,7 +11,8 @@ TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
 WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
 UNIT := -m 'not system and not long' --ignore tests/trainer --ignore-glob '*/test_page*'
 PAGE := $(wildcard tests/app/test_page*.py)
-EVALUATION := tests/evaluator tests/study tests/test_docstrings.py
+# what imports torch
+EVALUATION := tests/evaluator tests/study tests/xemplar/model tests/test_docstrings.py
 # parts at once: one more than processors, as each waits now and then
 PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
 	--jobs $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
@@ -105,12 +106,12 @@ service: $(VENV)/.dev
 	$(TESTS) $(UNIT) tests/app
 
 library: $(VENV)/.dev
-	$(TESTS) $(UNIT) tests/xemplar
+	$(TESTS) $(UNIT) tests/xemplar $(EVALUATION:%=--ignore %)
 
 programs: $(VENV)/.dev
 	$(TESTS) $(UNIT) --ignore tests/app --ignore tests/xemplar $(EVALUATION:%=--ignore %)
 
-# what imports torch, apart from the other programs
+# apart from what needs no torch: importing it takes longer than many tests
 evaluation: $(VENV)/.dev
 	$(TESTS) $(UNIT) $(EVALUATION)
 

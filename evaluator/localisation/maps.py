@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_grad_cam import EigenCAM, GradCAMPlusPlus, LayerCAM
-from torch import nn
 
+from xemplar.errors import ConfigurationError
 from xemplar.model.densenet import EmbeddingHead, Features
 from xemplar.model.explain import grad_cam, similarity_evidence
 
@@ -19,11 +18,11 @@ from ..data import Candidates, EvaluationData, EvaluationImages, nearest
 Map = npt.NDArray[np.float32]
 
 GRAD_CAM, EIGEN_CAM, EVIDENCE = "Grad-CAM", "EigenCAM", "similarity evidence"
-BY_GRADIENT: Mapping[str, Any] = {
-    "Grad-CAM++": GradCAMPlusPlus,
-    "LayerCAM": LayerCAM,
+BY_GRADIENT: Mapping[str, str] = {
+    "Grad-CAM++": "GradCAMPlusPlus",
+    "LayerCAM": "LayerCAM",
 }
-"""Methods of pytorch-grad-cam that weigh the maps by the gradient of the finding's logit. HiResCAM
+"""Methods, and their classes in pytorch-grad-cam, that weigh the maps by the gradient of the finding's logit. HiResCAM
 is not among them: behind global average pooling it is Grad-CAM."""
 
 UNIFORM, TYPICAL, CENTRED = "uniform map", "mean Grad-CAM of the finding", "centred Gaussian"
@@ -38,18 +37,31 @@ SIGMA = 0.25
 
 
 class Explainer:
-    """Computes all explanations of images of one `EvaluationData`."""
+    """Computes all explanations of images of one `EvaluationData`.
+
+    Raises:
+        ConfigurationError: pytorch-grad-cam is not installed.
+    """
 
     def __init__(self, data: EvaluationData) -> None:
+        try:  # imported here, as it and torch take seconds that most studies need not wait
+            import pytorch_grad_cam
+            from torch import nn
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"the localisation study needs {error.name}; install it with "
+                "`pip install 'xemplar[evaluate]'`"
+            ) from error
         weights = data.encoder.checkpoint.weights
         self._classifier, self._head = weights["classifier.weight"], EmbeddingHead.of(weights)
         self._findings = tuple(data.findings)
         self._candidates = data.candidates
         # the library wants a network to hook into; what is asked of it here never looks at one
         self._by_gradient = {
-            name: method(nn.Linear(1, 1), []) for name, method in BY_GRADIENT.items()
+            name: getattr(pytorch_grad_cam, method)(nn.Linear(1, 1), [])
+            for name, method in BY_GRADIENT.items()
         }
-        self._eigen_cam = EigenCAM(nn.Linear(1, 1), [])
+        self._eigen_cam = pytorch_grad_cam.EigenCAM(nn.Linear(1, 1), [])
 
     def explain(self, images: EvaluationImages, row: int, finding: str) -> Mapping[str, Map | None]:
         """Every method's map of one image for one finding.

@@ -53,6 +53,7 @@ def localisation(data: EvaluationData, on_progress: Callable[[int], None] | None
 
     Raises:
         DatasetError: no query image has a box.
+        ConfigurationError: pytorch-grad-cam is not installed.
     """
     if not data.queries.boxes:
         raise DatasetError(

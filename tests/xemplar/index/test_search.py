@@ -1,4 +1,4 @@
-"""Search equals brute force, whatever is left out, also from many threads and beside torch."""
+"""Search equals brute force, whatever is left out, also from many threads."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -243,19 +243,3 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, factory: str) -> None
     alone = [ask(number) for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(200))) == alone
-
-
-def test_torch_and_faiss_work_in_one_process(tmp_path: Path) -> None:
-    """Each brings an OpenMP of its own."""
-    import torch
-
-    ids, vectors = np.arange(300, dtype=np.int64), random_vectors(300)
-    before = torch.ones(256, 256) @ torch.ones(256, 256)
-    generation = opened(Store(tmp_path), ids, vectors, "IVF4,SQ8")
-
-    def both(number: int) -> int:
-        assert torch.equal(torch.ones(256, 256) @ torch.ones(256, 256), before)
-        return int(generation.search(vectors[number], 1).ids[0])
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(both, range(100))) == list(range(100))
