@@ -11,7 +11,7 @@ TESTS := $(TEMPORARY) OMP_NUM_THREADS=1 $(RUN) -m pytest
 WAITING := --dist loadfile --no-loadscope-reorder --numprocesses
 UNIT := -m 'not system and not long' --ignore tests/trainer --ignore-glob '*/test_page*'
 PAGE := $(wildcard tests/app/test_page*.py)
-# what imports torch
+# what imports torch, apart: installing it, and importing it, take longer than many tests
 EVALUATION := tests/evaluator tests/study tests/xemplar/model tests/test_docstrings.py
 # parts at once: one more than processors, as each waits now and then
 PARTS := $(MAKE) --no-print-directory --keep-going --output-sync \
@@ -31,14 +31,15 @@ LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit service library programs evaluation explore page page-lint \
-	page-checked trainer system waiting computing thorough engines docs coverage containers lock format clean
+.PHONY: help demo test lint types unit torchless service library programs evaluation explore page \
+	page-lint page-checked trainer system waiting computing thorough engines docs coverage containers lock format clean
 
 help:
 	@echo "make demo          index images, serve on http://127.0.0.1:8000, show a first answer"
 	@echo "make demo ONCE=1   the same, and exit after the first answer"
 	@echo "make test          all of: lint types docs unit page trainer system; each of them a target too"
 	@echo "make unit          quick feedback: the unit tests alone; or a part: service library programs evaluation"
+	@echo "make torchless     service library programs: most unit tests, without installing torch"
 	@echo "make explore       the unit tests with random and more examples; a restore cut at every line"
 	@echo "make system        short forms of the checks in tests/system/: load, kills, outages, full disks"
 	@echo "make thorough      what takes longest: kills of a DICOM node, the tutorial, two training processes"
@@ -61,10 +62,16 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) pip --editable .
 	@touch $@
 
+# what tests without torch need
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing xemplar with what most tests need (no torch) ..."
+	$(PIP) --editable . --group test
+	@touch $@ $(VENV)/.base
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing xemplar with everything for development (torch: some GB) ..."
 	$(PIP) --editable . --group dev
-	@touch $@ $(VENV)/.base
+	@touch $@ $(VENV)/.test $(VENV)/.base
 
 demo: $(VENV)/.base
 	$(RUN) -m xemplar demo $(if $(ONCE),--once)
@@ -74,9 +81,13 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	$(PARTS) waiting programs library service evaluation trainer types docs lint
 
-# what needs no browser and no network of its own
+# in three commands at once, as CI does: `make torchless` before torch is there, `make computing`
+# with it, and `make waiting`
+torchless: $(VENV)/.test
+	$(PARTS) programs library service
+
 computing: $(VENV)/.dev
-	$(PARTS) programs library service evaluation trainer types docs lint
+	$(MAKE) --no-print-directory --keep-going evaluation trainer types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
@@ -102,16 +113,15 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(PARTS) programs library service evaluation
 
-service: $(VENV)/.dev
+service: $(VENV)/.test
 	$(TESTS) $(UNIT) tests/app
 
-library: $(VENV)/.dev
+library: $(VENV)/.test
 	$(TESTS) $(UNIT) tests/xemplar $(EVALUATION:%=--ignore %)
 
-programs: $(VENV)/.dev
+programs: $(VENV)/.test
 	$(TESTS) $(UNIT) --ignore tests/app --ignore tests/xemplar $(EVALUATION:%=--ignore %)
 
-# apart from what needs no torch: importing it takes longer than many tests
 evaluation: $(VENV)/.dev
 	$(TESTS) $(UNIT) $(EVALUATION)
 

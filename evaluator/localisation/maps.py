@@ -22,8 +22,8 @@ BY_GRADIENT: Mapping[str, str] = {
     "Grad-CAM++": "GradCAMPlusPlus",
     "LayerCAM": "LayerCAM",
 }
-"""Methods, and their classes in pytorch-grad-cam, that weigh the maps by the gradient of the finding's logit. HiResCAM
-is not among them: behind global average pooling it is Grad-CAM."""
+"""Methods, and their classes in pytorch-grad-cam, that weigh the maps by the gradient of the
+finding's logit. HiResCAM is not among them: behind global average pooling it is Grad-CAM."""
 
 UNIFORM, TYPICAL, CENTRED = "uniform map", "mean Grad-CAM of the finding", "centred Gaussian"
 BASELINES = (UNIFORM, TYPICAL, CENTRED)
