@@ -87,7 +87,7 @@ torchless: $(VENV)/.test
 	$(PARTS) programs library service
 
 computing: $(VENV)/.dev
-	$(MAKE) --no-print-directory --keep-going evaluation trainer types docs lint
+	$(PARTS) evaluation trainer types docs lint
 
 lint: $(VENV)/.dev page-lint
 	$(RUN) -m ruff format --check .
