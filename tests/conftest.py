@@ -1,5 +1,6 @@
 """Shared fixtures: a tiny seeded network, servers of PostgreSQL and Milvus, real data if any."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -25,6 +26,12 @@ from xemplar.model.checkpoint import Calibration, Card, Checkpoint, load, save
 settings.register_profile("fixed", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+def pytest_collection_finish() -> None:
+    """Leaves modules and tests, which stay, out of every garbage collection that follows."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

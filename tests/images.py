@@ -69,7 +69,9 @@ def drawn_image(seed: int, height: int = 96, width: int = 80) -> npt.NDArray[np.
 
 
 def encoded(pixels: npt.NDArray[np.generic], format: str = "PNG", **options: object) -> bytes:  # noqa: A002
-    """A picture file's bytes of an array."""
+    """A picture file's bytes of an array; of a PNG, which are written most, soon."""
+    if format == "PNG":
+        options = {"compress_level": 1, **options}
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format, **options)
     return file.getvalue()

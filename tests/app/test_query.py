@@ -20,7 +20,7 @@ from xemplar.data.findings import NIH14
 from xemplar.retrieval.retriever import Retriever
 
 STRANGER = encoded(drawn_image(77, 1200, 900))
-STAGES = ["decode", "preprocess", "text", "encode", "search", "explain", "describe"]
+STAGES = ["decode", "preprocess", "encode", "search", "explain", "describe", "text"]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""A small teacher: to convert the whole one for the processor takes 20 s of it, this one half."""
+"""A small teacher: to convert the whole one for the processor takes 20 s of it, this one half.
+
+And coarse figures, as each epoch draws two.
+"""
 
 from collections.abc import Iterator
 
@@ -8,6 +11,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from xemplar_trainer import teacher
 from xemplar_trainer.teacher import EfficientNetLite, pretrained
+
+from tests.drawing import coarse_figures
 
 NAME = "efficientnet-lite2"
 
@@ -25,6 +30,12 @@ def small_teacher(name: str) -> EfficientNetLite:
     made = EfficientNetLite(network).train()
     made(torch.rand(8, 64, 64))
     return made.eval()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _coarse_figures() -> Iterator[None]:
+    with coarse_figures():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

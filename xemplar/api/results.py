@@ -315,19 +315,20 @@ class AnswerOut(BaseModel):
         "while the service has them in memory.",
     )
     timings_ms: dict[str, float] = Field(
-        description="Milliseconds per stage, in order: decode, preprocess, text, encode, "
-        "search, explain, describe, and render with include. Their sum is the total, without "
-        "transfer and queueing. Text is looked for beside preprocess and encode; its stage is what "
-        "is still waited for. In a batch, encode is an image's share of the joint forward pass.",
+        description="Milliseconds per stage, in order: decode, preprocess, encode, search, "
+        "explain, describe, text, and render with include. Their sum is the total, without "
+        "transfer and queueing. Text is looked for beside search, explain and describe; its stage "
+        "is what is still waited for. In a batch, encode is an image's share of the joint forward "
+        "pass.",
         examples=[
             {
                 "decode": 12.1,
                 "preprocess": 1.0,
-                "text": 0.1,
                 "encode": 10.4,
                 "search": 0.8,
                 "explain": 0.4,
                 "describe": 2.2,
+                "text": 0.1,
             }
         ],
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Double, ForeignKey, Index, Integer, LargeBinary, String, Text
-from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 from sqlalchemy.sql import column, select, table
 
 from xemplar.catalog.table_base import Base, Number, UtcTime
@@ -38,8 +38,6 @@ class CaseRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     # number of the last change to the metadata of an existing case
     change: Mapped[int] = mapped_column(Number, server_default="0", index=True)
-    time: Mapped["TimeRow | None"] = relationship(lazy="selectin", viewonly=True)
-    outcomes: Mapped[list["OutcomeRow"]] = relationship(lazy="selectin", viewonly=True)
     # read with the case, as few archives have reports; for EXISTS, PostgreSQL may read all of them
     has_report: Mapped[bool] = column_property(
         select(_REPORTS.c.case)

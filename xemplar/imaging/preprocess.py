@@ -7,6 +7,7 @@ indexer stores is bit for bit the network's input.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import cv2
@@ -42,7 +43,7 @@ class PreprocessSpec:
                 "must be a positive multiple of 32 and fit one of 'stretch', 'pad'"
             )
 
-    @property
+    @cached_property  # each stored input that is read asks for it
     def digest(self) -> str:
         """sha256 of the spec's canonical JSON; equal digests produce equal inputs."""
         return digest_of(asdict(self))

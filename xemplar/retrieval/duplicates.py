@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xemplar.archive.media import Media
-from xemplar.catalog import Case, Catalog
+from xemplar.catalog import Case, Catalog, case_id_of
 from xemplar.errors import CorruptArtefact, NotFound
 from xemplar.imaging.local_contrast import SAME_IMAGE, Contrast, likeness, local_contrast
 from xemplar.imaging.preprocess import PreprocessSpec
@@ -32,6 +32,7 @@ class StoredImages:
     def __init__(self, media: Media, spec: PreprocessSpec) -> None:
         self._media = media
         self._spec = spec
+        self._at_hand: dict[str, npt.NDArray[np.uint8]] = {}
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._read)
 
     def same(self, one: Contrast | None, sha256: str) -> bool:
@@ -46,9 +47,19 @@ class StoredImages:
         """Return `local_contrast` of a stored image; None if it is missing or damaged."""
         return self._remembered(sha256)
 
+    def put(self, case_id: str, inputs: npt.NDArray[np.uint8]) -> None:
+        """Take the input of the query's own image, in place of a file that is read and decoded.
+
+        Args:
+            case_id: that the image has, or would have.
+            inputs: uint8 (s, s), its network input.
+        """
+        self._at_hand[case_id] = inputs
+
     def _read(self, sha256: str) -> Contrast | None:
+        known = self._at_hand.get(case_id_of(sha256))
         try:
-            return local_contrast(self._media.input(sha256, self._spec))
+            return local_contrast(self._media.input(sha256, self._spec) if known is None else known)
         except (NotFound, CorruptArtefact):
             return None
 

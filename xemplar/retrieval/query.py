@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xemplar.catalog import case_id_of
 from xemplar.errors import Doubt, InputError, InvalidArgument, NotARadiograph, NotFound
 from xemplar.imaging import DISPLAY_SIDE, Radiograph
-from xemplar.imaging.burnt_in_text import TextBox, text_boxes
+from xemplar.imaging.burnt_in_text import text_boxes
 from xemplar.imaging.overlay import shrink
 from xemplar.imaging.preprocess import covered, preprocess
 from xemplar.model.checkpoint import Checkpoint
@@ -73,28 +73,11 @@ class NewQuery(Query):
 
     Attributes:
         pixels: of the image.
-        indexed: True for the image of a case, which is not validated again.
-        text: areas of text that is burnt into the image, which are still looked for; None if they
-            are not.
+        indexed: True for the image of a case, which is neither validated nor searched for text.
     """
 
     pixels: Pixels
     indexed: bool = False
-    text: Future[tuple[TextBox, ...]] | None = None
-
-    def with_text(self) -> "NewQuery":
-        """Wait for the search for burnt-in text, and return the query with what it found."""
-        if self.text is None:
-            return self
-        began = time.perf_counter()
-        found = self.text.result()
-        self.watch.add("text", (time.perf_counter() - began) * 1000)
-        query = replace(self, pixels=replace(self.pixels, text=found), text=None)
-        if not found:
-            return query
-        return replace(
-            query, warnings=(*self.warnings, BURNT_IN_TEXT), doubts=(*self.doubts, "text")
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,20 +107,11 @@ def read(data: bytes, decode: Decode, live: Snapshot) -> NewQuery:
     radiograph = decode(data)
     watch.stage("decode")
     image, doubts = shrink(radiograph.pixels, DISPLAY_SIDE), header_doubts(radiograph)
-    text = None if "text" in doubts else _looked_for_text(image)
     inputs = preprocess(radiograph, live.checkpoint.card.spec)
     watch.stage("preprocess")
     pixels = Pixels(image, inputs, radiograph.deep)
     about = radiograph.warnings, doubts, radiograph.size_mm
-    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch, text=text)
-
-
-def _looked_for_text(image: npt.NDArray[np.uint8]) -> Future[tuple[TextBox, ...]]:
-    """Look for burnt-in text in a thread of its own: the network does not need what it finds."""
-    thread = ThreadPoolExecutor(1)
-    found = thread.submit(text_boxes, image)
-    thread.shutdown(wait=False)  # it ends once it has looked
-    return found
+    return NewQuery(case_id_of(radiograph.sha256), pixels, *about, watch)
 
 
 def header_doubts(radiograph: Radiograph) -> tuple[Doubt, ...]:
@@ -191,14 +165,28 @@ def _validated(query: NewQuery, features: Features, question: Question, encoding
     Raises:
         NotARadiograph: the input validator rejects the image; a case's image is not validated.
     """
-    query = query.with_text()
+    if query.indexed:
+        query.watch.add("encode", encoding)
+        return answer_of(query, features, question)
     began = time.perf_counter()
-    if not query.indexed:
-        verdict = question.live.judge(query.pixels.inputs, features)
-        warnings = query.warnings + verdict.require_accepted()
-        query = replace(query, warnings=warnings, doubts=query.doubts + verdict.doubts)
+    verdict = question.live.judge(query.pixels.inputs, features)
+    warnings = query.warnings + verdict.require_accepted()
+    query = replace(query, warnings=warnings, doubts=query.doubts + verdict.doubts)
     query.watch.add("encode", encoding + (time.perf_counter() - began) * 1000)
-    return answer_of(query, features, question)
+    if "text" in query.doubts:  # its header says so
+        return answer_of(query, features, question)
+    # in a thread beside the search, which keeps one processor busy; the network takes them all
+    with ThreadPoolExecutor(1) as thread:
+        text = thread.submit(text_boxes, query.pixels.image)
+        answer = answer_of(query, features, question)
+        found = text.result()
+    query.watch.stage("text")
+    return replace(
+        answer,
+        pixels=replace(query.pixels, text=found),
+        warnings=(*query.warnings, BURNT_IN_TEXT) if found else query.warnings,
+        doubts=(*query.doubts, "text") if found else query.doubts,
+    )
 
 
 def answer_of(query: Query, features: Features, question: Question) -> Answer:
@@ -222,10 +210,12 @@ def answer_of(query: Query, features: Features, question: Question) -> Answer:
         explained = checkpoint.order(probabilities)[0]
     finding = checkpoint.card.findings[explained]
     target = scope.target(features, _region(query, features, question))
+    pixels = query.pixels
+    if pixels is not None:
+        scope.images.put(query.image_id, pixels.inputs)
     similar = scope.neighbours(target)
     contrary = scope.counter_examples(target, finding, similar.cases)
     # pixels are forgotten only if they were no case's when the query was asked
-    pixels = query.pixels
     archived = None if pixels is None else scope.archived(target, pixels.inputs, similar)
     query.watch.stage("search")
     cams = grad_cam(features.maps, checkpoint.weights["classifier.weight"])[0]

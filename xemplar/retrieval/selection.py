@@ -74,6 +74,7 @@ class Scope:
     Attributes:
         search: the search parameters.
         generation: index that all neighbours come from, even if another becomes live meanwhile.
+        images: compares the stored images of cases.
         matched: number of its cases that meet the filter, without the cases in ``exclude``,
             ``exclude_patient_of``, ``with_case``, ``like`` and ``unlike``. Other images of those
             patients count, so that the number does not reveal how many there are.
@@ -105,7 +106,7 @@ class Scope:
         self.search = search
         self.generation = generation
         self._catalog = catalog
-        self._images = images
+        self.images = images
         of_patients = [catalog.case(case_id) for case_id in search.exclude_patient_of]
         like, unlike, among = (
             [catalog.case(case_id) for case_id in dict.fromkeys(ids)]
@@ -219,10 +220,7 @@ class Scope:
         return places(report.report, self.words.asked.terms)
 
     def archived(
-        self,
-        target: Target,
-        inputs: npt.NDArray[np.uint8],
-        neighbours: Selection,
+        self, target: Target, inputs: npt.NDArray[np.uint8], neighbours: Selection
     ) -> Case | None:
         """Finds the case that shows the query image itself, even if the search excludes it.
 
@@ -236,12 +234,12 @@ class Scope:
         """
         everything = self.search.matches_all and not self._excluded and target.parts is None
         if everything and neighbours.by_image is not None:
-            return copy_among(neighbours.by_image, inputs, self._catalog, self._images)
+            return copy_among(neighbours.by_image, inputs, self._catalog, self.images)
         nearest = neighbours.nearest[:MAX_COPIES]
         near = [one.case for one in nearest if one.similarity >= COPY_COSINE]
         if everything and (len(near) < len(nearest) or len(nearest) == MAX_COPIES):
-            return first_copy(near, inputs, self._images)  # no other case is as similar
-        return case_of_image(target.image, inputs, self.generation, self._catalog, self._images)
+            return first_copy(near, inputs, self.images)  # no other case is as similar
+        return case_of_image(target.image, inputs, self.generation, self._catalog, self.images)
 
     def _match(self, wanted: CaseFilter, known_absent: str | None = None) -> _Matching:
         """Selects the cases that meet a filter, and describes it for an index in Milvus."""
@@ -377,8 +375,8 @@ class Scope:
             others += [self._left_out[place] for place in np.flatnonzero(near)]
         if not others:
             return False
-        contrast = self._images.contrast(case.image_sha256)
-        return any(self._images.same(contrast, other.image_sha256) for other in others)
+        contrast = self.images.contrast(case.image_sha256)
+        return any(self.images.same(contrast, other.image_sha256) for other in others)
 
 
 def _named(generation: LiveIndex, cases: Sequence[Case], otherwise: str) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.images import compressed, dicom, drawn_image, encoded
 from xemplar.archive.media import Media
+from xemplar.catalog import case_id_of
 from xemplar.imaging import decode
 from xemplar.imaging.local_contrast import likeness, local_contrast, same_image
 from xemplar.imaging.preprocess import PreprocessSpec, preprocess
@@ -92,6 +93,13 @@ def test_a_stored_image_that_is_missing_or_damaged_is_the_same_as_none(tmp_path:
     (stored,) = tmp_path.rglob("*.png")
     stored.write_bytes(b"torn")
     assert not StoredImages(media, SPEC).same(contrast, image.sha256)
+
+
+def test_the_input_at_hand_is_compared_instead_of_a_file(tmp_path: Path) -> None:
+    image = decode(encoded(IMAGE))
+    inputs, images = preprocess(image, SPEC), StoredImages(Media(tmp_path), SPEC)
+    images.put(case_id_of(image.sha256), inputs)
+    assert images.same(local_contrast(inputs), image.sha256)
 
 
 def test_published_images_and_small_jpegs_of_them(real_data: Path) -> None:

@@ -303,7 +303,7 @@ def test_an_answer_names_what_gave_it(retriever: Retriever, answer: Answer) -> N
     assert answer.checkpoint == retriever.checkpoint.digest
     assert answer.generation == retriever.generation.name
     assert answer.image.shape == (1024, 819)
-    stages = ["decode", "preprocess", "text", "encode", "search", "explain", "describe"]
+    stages = ["decode", "preprocess", "encode", "search", "explain", "describe", "text"]
     assert list(answer.timings_ms) == stages
     assert answer.query_id != retriever.ask(STRANGER).query_id
 
