@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ from xemplar_evaluator.section import Cell, Estimate, Section, Table
 
 from tests.evaluator.localisation.drawn import case, data_of, images_of
 from xemplar.data.boxes import Box
-from xemplar.errors import DatasetError
+from xemplar.errors import ConfigurationError, DatasetError
 from xemplar.model.checkpoint import Checkpoint
 from xemplar.model.densenet import MEAN, PROJECTION
 from xemplar.model.encoder import Encoder, Precision, open_encoder
@@ -262,6 +263,14 @@ def test_boxes_of_one_image_finding_and_label_are_one_region() -> None:
     ]
     # two cells of 4 x 4
     assert regions[1].mask(8, 8).mean() == 2 / 16
+
+
+def test_without_pytorch_grad_cam_the_error_says_what_to_install(
+    data: EvaluationData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'xemplar\[evaluate\]'"):
+        localisation(data)
 
 
 def test_progress_is_told_in_images(section: Section, told: list[int]) -> None:

@@ -242,8 +242,8 @@ def test_what_may_not_be_a_case_is_none_and_is_counted(
     with started(folder, own_retriever, do="index") as node:
         send(node.server.port, film(IMAGE, **fields))
         wait_until(lambda: outbox.outcomes() == {outcome: 1})
-        found = node.metrics.registry.get_sample_value
-        assert found("xemplar_pacs_images_total", {"outcome": outcome}) == 1
+        found = node.metrics.registry.get_sample_value  # counted a moment later
+        wait_until(lambda: found("xemplar_pacs_images_total", {"outcome": outcome}) == 1)
     assert outbox.all() == []
     assert own_retriever.catalog.count() == 12
 

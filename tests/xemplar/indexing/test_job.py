@@ -333,7 +333,7 @@ def test_two_streams_give_what_one_gives(
     store: Store, catalog: Catalog, encoder: Counting, tmp_path: Path, tiny: Checkpoint
 ) -> None:
     folder = data_set(tmp_path / "set", range(50))
-    (folder / "0.png").write_bytes(encoded(drawn_image(40), compress_level=1))  # a copy, later
+    (folder / "0.png").write_bytes(encoded(drawn_image(40), compress_level=9))  # a copy, later
     shutil.copyfile(folder / "1.png", folder / "45.png")
     divided = open_encoder(tiny, precision=Precision.FLOAT32, threads=2, streams=2)
     other = Store(tmp_path / "other")
