@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Select, select
 
 from xemplar.catalog.case import Batch, Case, Description, Entry, case_id_of
-from xemplar.catalog.courses import outcome_of
+from xemplar.catalog.courses import TIMES, outcome_of
 from xemplar.catalog.tables import CaseRow, OutcomeRow, TimeRow
 from xemplar.errors import CorruptArtefact, InvalidArgument
 
@@ -93,7 +93,7 @@ def select_cases() -> Select[Any]:
 
     Rows, not objects of the ORM: to make those takes longer than to read cases and their parts.
     """
-    times = (TimeRow.followup, TimeRow.day, TimeRow.shifted_day)
+    times = (getattr(TimeRow, name) for name in TIMES)
     outcomes = (OutcomeRow.diagnosis, OutcomeRow.proof, OutcomeRow.days)
     report = CaseRow.has_report.label("has_report")
     query = select(*CaseRow.__table__.columns, report, *times, *outcomes)
